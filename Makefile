@@ -1,0 +1,240 @@
+# Penumbra. `make help` says what there is to make.
+
+BUILD ?= build
+
+# What `make run` boots with; `make help` explains them.
+FIRMWARE ?= bios
+ACCEL    ?= tcg
+SMP      ?= 1
+MEM      ?= 512M
+MODE     ?= asi
+CMDLINE  ?=
+PROG     ?=
+ARGS     ?=
+FLUSH    ?= auto
+MODES    ?=
+DEBUG    ?= 0
+
+# V=1 shows each command whole, instead of a word and the file that it makes.
+V   ?= 0
+SAY  = @$(if $(filter 1,$(V)),,printf '  %-9s %s\n' $1 $2;) $(if $(filter 1,$(V)),set -x;)
+
+# --- Tools: the bare x86_64-elf GCC where there is one (make toolchain), else Debian's, used freestanding. -------------
+CROSS ?= $(if $(shell command -v x86_64-elf-gcc),x86_64-elf-,x86_64-linux-gnu-)
+CC      := $(CROSS)gcc
+LD      := $(CROSS)ld
+NM      := $(CROSS)nm
+OBJCOPY := $(CROSS)objcopy
+AR      := $(CROSS)ar
+NASM    := nasm
+MUSL_CC := musl-gcc
+FONT    := /usr/share/grub/ascii.pf2
+
+WARNINGS := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition -Wundef -Wvla \
+            -Wwrite-strings -Wcast-qual -Wpointer-arith -Wredundant-decls -Wnested-externs -Wlogical-op -Wduplicated-cond \
+            -Wformat=2 -Wimplicit-fallthrough -Wdate-time
+CFLAGS   := -std=gnu17 -O2 -g -ffreestanding -nostdinc -isystem $(shell $(CC) -print-file-name=include 2>/dev/null) -I. \
+            -mcmodel=kernel -mno-red-zone -mgeneral-regs-only -fno-pic -fno-omit-frame-pointer -fno-stack-protector \
+            -fno-asynchronous-unwind-tables -fcf-protection=none -fno-common -ffile-prefix-map=$(CURDIR)=. $(WARNINGS) \
+            $(if $(filter 1,$(DEBUG)),-DDEBUG)
+LDFLAGS  := -nostdlib -static -z max-page-size=4096 -z noexecstack --build-id=none --no-warn-rwx-segments \
+            --orphan-handling=error -L $(BUILD)/gen -T linker.ld
+NASMFLAGS := -f elf64 -g -F dwarf -Werror -I $(BUILD)/gen/ -I ./
+USER_CFLAGS := -std=c17 -D_GNU_SOURCE -O2 -static -s -I. -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes
+
+# --- Sources: every file in these directories. -----------------------------------------------------------------------
+DIRECTORIES := boot kernel arch mm asi drivers
+C_SOURCES   := $(filter-out arch/offsets.c,$(wildcard $(DIRECTORIES:=/*.c)))
+ASM_SOURCES := $(wildcard $(DIRECTORIES:=/*.asm))
+OBJECTS     := $(C_SOURCES:%.c=$(BUILD)/%.o) $(ASM_SOURCES:%.asm=$(BUILD)/%.asm.o) $(BUILD)/gen/font.o
+
+# --- Programs: one for each file of user/ and tests/user/, with what it needs from user/lib/ and tests/user/lib/. -----
+ROOT      := $(BUILD)/root
+USER_LIB  := $(BUILD)/user/lib.a
+TEST_LIB  := $(BUILD)/tests/user/lib.a
+PROGRAMS  := $(patsubst user/%.c,$(ROOT)/bin/%,$(filter-out user/init.c,$(wildcard user/*.c))) \
+             $(patsubst user/%.c,$(ROOT)/sbin/%,$(wildcard user/init.c)) \
+             $(patsubst tests/user/%.c,$(ROOT)/tests/%,$(wildcard tests/user/*.c))
+
+KERNEL  := $(BUILD)/penumbra.elf
+ARCHIVE := $(BUILD)/archive.cpio
+ISO     := $(BUILD)/penumbra.iso
+
+.PHONY: FORCE all run bench test check iso toolchain clean help
+.DELETE_ON_ERROR:
+.SUFFIXES:
+
+all: $(KERNEL) $(ARCHIVE)
+
+help:
+	@sed -n 's/^## \{0,1\}//p' Makefile
+
+## make              the kernel ($BUILD/penumbra.elf) and the archive of programs
+## make run          boot it in QEMU, by GRUB from an ISO image; installs what is missing on a Debian machine
+##                   FIRMWARE=bios|uefi  ACCEL=tcg|kvm  SMP=1  MEM=512M  MODE=asi|naive|classic|none
+##                   CMDLINE="…"  more words for the kernel's command line
+##                   PROG=file ARGS="…"  run this static Linux program instead of the benchmark
+## make bench        the benchmark with instructions for ticks, the same in every run; FLUSH=cost:IBPB,VERW,CR3  MODES=none,asi
+## make test         every test; make check: only those that look at the sources
+## make iso          the ISO image; starts the benchmark, leaves a prompt
+## make toolchain    build an x86_64-elf GCC from Debian's sources
+## make clean        remove $BUILD
+##
+## BUILD=build, DEBUG=1 (asserts), CROSS=x86_64-elf- choose where and how to build.
+
+# --- Kernel. Two links: the first one's symbols become a table in the second. ----------------------------------------
+$(BUILD)/%.o: %.c $(BUILD)/gen/flags
+	@mkdir -p $(@D)
+	$(call SAY,compile,$@) $(CC) $(CFLAGS) -MMD -MP -c $< -o $@
+
+# Other flags than last time (DEBUG=1, CROSS=…) compile everything anew.
+$(BUILD)/gen/flags: FORCE
+	@mkdir -p $(@D)
+	@echo '$(CC) $(CFLAGS)' | cmp -s - $@ || echo '$(CC) $(CFLAGS)' > $@
+
+# Code and data of boot/ go to sections .init.*, by which the linker script tells them from what stays.
+$(BUILD)/boot/%.o: boot/%.c $(BUILD)/gen/flags
+	@mkdir -p $(@D)
+	$(call SAY,compile,$@) $(CC) $(CFLAGS) -MMD -MP -c $< -o $@
+	@$(OBJCOPY) --prefix-alloc-sections=.init $@
+
+$(BUILD)/%.asm.o: %.asm $(BUILD)/gen/offsets.inc
+	@mkdir -p $(@D)
+	$(call SAY,assemble,$@) $(NASM) $(NASMFLAGS) -MD $(@:.o=.d) $< -o $@
+
+$(BUILD)/gen/%.o: $(BUILD)/gen/%.c $(BUILD)/gen/flags
+	$(call SAY,compile,$@) $(CC) $(CFLAGS) -MMD -MP -c $< -o $@
+
+# Numbers of C for the assembler (%define NAME value), and those that the linker script needs, too.
+$(BUILD)/gen/offsets.inc: arch/offsets.c $(BUILD)/gen/flags
+	@mkdir -p $(@D)
+	$(call SAY,generate,$@) $(CC) $(CFLAGS) -MMD -MP -MF $(BUILD)/gen/offsets.d -MT $@ -S $< -o $(BUILD)/gen/offsets.s
+	@sed -n 's/^[[:space:]]*\(%define [A-Z0-9_]* \)\$$*\(-*[0-9].*\)/\1\2/p' $(BUILD)/gen/offsets.s > $@
+
+$(BUILD)/gen/offsets.ld: $(BUILD)/gen/offsets.inc
+	@sed -n 's/^%define \(IMAGE_BASE\) \(.*\)/\1 = \2;/p' $< > $@
+
+$(BUILD)/gen/font.c: tools/mkfont $(wildcard $(FONT))
+	@mkdir -p $(@D)
+	$(call SAY,generate,$@) tools/mkfont $(FONT) > $@
+
+$(BUILD)/gen/no_symbols.c: tools/ksyms
+	@mkdir -p $(@D)
+	$(call SAY,generate,$@) tools/ksyms > $@
+
+$(BUILD)/first.elf: $(OBJECTS) $(BUILD)/gen/no_symbols.o $(BUILD)/gen/offsets.ld linker.ld
+	$(call SAY,link,$@) $(LD) $(LDFLAGS) $(OBJECTS) $(BUILD)/gen/no_symbols.o -o $@
+
+$(BUILD)/gen/symbols.c: $(BUILD)/first.elf tools/ksyms
+	@$(NM) $< > $@.nm
+	$(call SAY,generate,$@) tools/ksyms $@.nm > $@
+
+$(KERNEL): $(BUILD)/gen/symbols.o $(BUILD)/first.elf
+	$(call SAY,link,$@) $(LD) $(LDFLAGS) $(OBJECTS) $< -o $@
+	@$(NM) $@ > $@.nm && tools/ksyms $@.nm | cmp - $(BUILD)/gen/symbols.c # the table moved no function
+
+# --- User space. -----------------------------------------------------------------------------------------------------
+$(BUILD)/user/lib/%.o: user/lib/%.c
+	@mkdir -p $(@D)
+	$(call SAY,compile,$@) $(MUSL_CC) $(USER_CFLAGS) -MMD -MP -c $< -o $@
+
+$(BUILD)/tests/user/lib/%.o: tests/user/lib/%.c
+	@mkdir -p $(@D)
+	$(call SAY,compile,$@) $(MUSL_CC) $(USER_CFLAGS) -MMD -MP -c $< -o $@
+
+$(USER_LIB): $(patsubst %.c,$(BUILD)/%.o,$(wildcard user/lib/*.c))
+$(TEST_LIB): $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/user/lib/*.c))
+%/lib.a:
+	@mkdir -p $(@D) && rm -f $@
+	$(call SAY,archive,$@) $(AR) rcsD $@ $^
+
+LINK_PROGRAM = $(call SAY,program,$@) mkdir -p $(@D) $(BUILD)/deps; \
+               $(MUSL_CC) $(USER_CFLAGS) -MMD -MP -MF $(BUILD)/deps/$(@F).d -MT $@ $(filter %.c %.a,$^) -o $@
+
+$(ROOT)/bin/%: user/%.c $(USER_LIB)
+	$(LINK_PROGRAM)
+
+$(ROOT)/sbin/%: user/%.c $(USER_LIB)
+	$(LINK_PROGRAM)
+
+$(ROOT)/tests/%: tests/user/%.c $(TEST_LIB) $(USER_LIB)
+	$(LINK_PROGRAM)
+
+$(ARCHIVE): $(PROGRAMS) tools/mkarchive
+	@mkdir -p $(ROOT) && find $(ROOT) -type f $(PROGRAMS:%=! -path %) -delete # what has no source any more
+	$(call SAY,archive,$@) tools/mkarchive $@ $(ROOT)
+
+# --- Images. GRUB loads the kernel without its debug information, and faster. ----------------------------------------
+$(BUILD)/penumbra.stripped: $(KERNEL)
+	$(call SAY,strip,$@) $(OBJCOPY) --strip-all $< $@
+
+$(ISO): $(BUILD)/penumbra.stripped $(ARCHIVE) tools/mkiso
+	$(call SAY,image,$@) tools/mkiso $@ $(BUILD)/penumbra.stripped $(ARCHIVE) "run=bench prompt=1"
+
+iso: $(ISO)
+
+# PROG= in an image of its own: the file as /prog/NAME, its arguments one to a line, split as the shell splits them.
+PROG_ROOT := $(BUILD)/prog
+.PHONY: prog-iso
+prog-iso: $(BUILD)/penumbra.stripped $(PROGRAMS)
+	@rm -rf $(PROG_ROOT)
+	@mkdir -p $(PROG_ROOT)/prog $(PROG_ROOT)/etc/penumbra
+	@install -m 755 "$(PROG)" "$(PROG_ROOT)/prog/$(notdir $(PROG))"
+	@set -- $(ARGS); printf '%s\n' "/prog/$(notdir $(PROG))" "$$@" > $(PROG_ROOT)/etc/penumbra/argv
+	$(call SAY,archive,$(BUILD)/prog.cpio) tools/mkarchive $(BUILD)/prog.cpio $(ROOT) $(PROG_ROOT)
+	$(call SAY,image,$(BUILD)/prog.iso) tools/mkiso $(BUILD)/prog.iso $(BUILD)/penumbra.stripped $(BUILD)/prog.cpio "run=prog"
+
+# --- Running. On a terminal a prompt stays; otherwise the guest's exit status is the status of make. -----------------
+export FIRMWARE ACCEL SMP MEM
+STATUS := $(BUILD)/run.status
+
+# Make's own status is 2 for any failure: tools/exit_with.c adds a function that ends it with another.
+ifneq ($(filter run,$(MAKECMDGOALS)),)
+-load $(BUILD)/exit_with.so
+$(BUILD)/exit_with.so: tools/exit_with.c
+	@tools/setup && mkdir -p $(@D) && cc -shared -fPIC -O2 -Wall -Wextra $< -o $@
+endif
+
+run: guest
+	$(exit-with $(file <$(STATUS)))
+	@exit $$(cat $(STATUS))
+
+.PHONY: guest boot
+guest:
+	@mkdir -p $(BUILD) && tools/setup && $(MAKE) --no-print-directory boot || echo 2 > $(STATUS)
+
+INTERACTIVE = $$([ -t 0 ] && [ -t 1 ] && echo 1 || echo 0)
+ifeq ($(PROG),)
+boot: $(ISO)
+	@export INTERACTIVE=$(INTERACTIVE) CMDLINE; CMDLINE="mode=$(MODE) prompt=$$INTERACTIVE $(CMDLINE)"; \
+	tools/run --iso $(ISO); echo $$? > $(STATUS)
+else
+boot: prog-iso
+	@export INTERACTIVE=$(INTERACTIVE) CMDLINE; CMDLINE="mode=$(MODE) $(CMDLINE)"; \
+	tools/run --iso $(BUILD)/prog.iso; echo $$? > $(STATUS)
+endif
+
+bench:
+	@tools/setup
+	@$(MAKE) --no-print-directory all
+	@CMDLINE="flush=$(FLUSH) $(if $(MODES),modes=$(MODES)) $(CMDLINE)" tools/bench $(BUILD)
+
+# tests/run has tools/check among its tests.
+CHECK_ENVIRONMENT = COMPILE="$(CC) $(CFLAGS)" COMPILE_USER="$(MUSL_CC) $(USER_CFLAGS)"
+test:
+	@tools/setup
+	@$(MAKE) --no-print-directory all iso
+	@$(CHECK_ENVIRONMENT) tests/run $(BUILD)
+
+check:
+	@tools/setup
+	@$(CHECK_ENVIRONMENT) tools/check
+
+toolchain:
+	@tools/setup
+	@tools/toolchain
+
+clean:
+	rm -rf $(BUILD)
+
+-include $(OBJECTS:.o=.d) $(wildcard $(BUILD)/deps/*.d $(BUILD)/user/lib/*.d $(BUILD)/tests/user/lib/*.d) $(BUILD)/gen/offsets.d

@@ -1,0 +1,103 @@
+/*
+ * What belongs to one CPU. Class GLOBAL: no user data is kept here but for the instant of a system call's entry, when
+ * `user_rsp` holds the stack pointer of the thread that is running (a register value of its own, overwritten by the next).
+ *
+ * One page per CPU, in .entry.data, because mode `classic` maps it (and no other data) in the user root.
+ */
+#ifndef ARCH_CPU_H
+#define ARCH_CPU_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "asi/abi.h"
+#include "mm/addrmap.h"
+
+#define CPU_MAX 64
+
+struct thread;
+struct process;
+
+/* Which of the roots is loaded. `SPACE_KPTI` never holds while C code runs. */
+enum space { SPACE_RESTRICTED, SPACE_UNRESTRICTED };
+
+/* Taints: what has happened since the last flush. See asi/policy.h for which crossing they make pay. */
+enum taint {
+    TAINT_CONTROL_USER = 1, /* user code of the process that runs has trained the predictors */
+    TAINT_CONTROL_OTHER = 2, /* user code of another process has */
+    TAINT_DATA_KERNEL = 4,  /* unrestricted kernel code left data in the buffers */
+    TAINT_DATA_OTHER = 8,   /* another process did */
+};
+
+struct cpu_counters {
+    uint64_t exits[ASI_CAUSES];
+    uint64_t enters, cr3_writes, control_flushes, data_flushes;
+    uint64_t process_switches, thread_switches, idle_switches;
+    uint64_t syscalls_unknown, page_faults, views_mapped, views_revoked, tlb_flushes;
+};
+
+struct cpu {
+    struct cpu *self;
+    /* Entry code's own. Guarded by: this CPU with interrupts off. */
+    uint64_t user_rsp;    /* system-call entry: the user's stack pointer for a moment */
+    uint64_t stack_top;   /* of the running thread's kernel stack */
+    uint64_t kernel_root; /* CR3 value for kernel code when `split` (mode classic) */
+    uint64_t user_root;   /* CR3 value for user code when `split` */
+    uint64_t scratch;     /* split return: one register, for five instructions */
+    uint8_t split;        /* mode classic: kernel entry and exit switch roots */
+    uint8_t space;        /* enum space that is loaded */
+    uint8_t taints;       /* enum taint bits */
+    uint8_t expected_cause; /* enum asi_cause of a PHYSMAP fault, should one come */
+    uint32_t index;
+    uint64_t loaded_root; /* the value in CR3 */
+    /* Guarded by: this CPU, interrupts off to change. */
+    struct thread *current;
+    struct thread *idle;
+    struct thread *dead_thread; /* left for good by the switch under way */
+    struct thread *fpu_owner;  /* whose FPU state the registers hold */
+    struct process *loaded;    /* whose tables CR3 has */
+    uint64_t views_held;       /* user memory may not be faulted in while > 0 */
+    uint64_t scratch_held;     /* bit per scratch slot in use */
+    uint64_t scratch_pending;  /* bit per scratch slot put since its translation was flushed */
+    void *overflow_view;       /* a scratch view that stands in for a window, or NULL */
+    uint64_t locks_held;       /* bit per rank, debug builds */
+    uint64_t apic_id;
+    uint64_t gate_checks;      /* arrivals from ring 3 whose root was compared */
+    uint64_t gate_violations;  /* … and was not the one the mode demands */
+    struct cpu_counters counters;
+    /* Descriptor tables: hardware formats, see arch/descriptors.c. */
+    uint64_t gdt[8];
+    uint8_t tss[104] __attribute__((aligned(16)));
+    uint64_t entry_stack[64] __attribute__((aligned(16))); /* split mode: the CPU pushes here, entry code moves it on */
+} __attribute__((aligned(PAGE_SIZE)));
+_Static_assert(sizeof(struct cpu) == PAGE_SIZE, "one page: classic's user root maps exactly this");
+
+extern struct cpu cpus[CPU_MAX];
+
+/* The running CPU, as a %gs-relative object: `this_cpu->current` is one instruction. */
+#define this_cpu ((__seg_gs struct cpu *)0)
+
+/* Its plain address, for passing on. Stable only while the thread cannot move: kernel code is not preempted. */
+static inline struct cpu *cpu_self(void) { return this_cpu->self; }
+static inline struct thread *thread_current(void) { return this_cpu->current; }
+
+/* Sets up descriptor tables, control registers, MSRs and per-CPU state of the CPU that calls. Interrupts off. */
+void cpu_init(unsigned index);
+
+/* Interrupt flag. irq_save returns whether they were on. Any context. */
+static inline void irq_enable(void) { __asm__ volatile("sti" ::: "memory"); }
+static inline void irq_disable(void) { __asm__ volatile("cli" ::: "memory"); }
+static inline bool irq_save(void) {
+    uint64_t flags;
+    __asm__ volatile("pushfq; popq %0; cli" : "=r"(flags)::"memory");
+    return flags & 0x200;
+}
+static inline void irq_restore(bool on) {
+    if (on)
+        irq_enable();
+}
+
+/* Waits for an interrupt with interrupts on; returns with them off. */
+static inline void cpu_idle_wait(void) { __asm__ volatile("sti; hlt; cli" ::: "memory"); }
+
+#endif

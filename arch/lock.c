@@ -1,0 +1,56 @@
+/*
+ * Spinlocks. In debug builds a CPU's held ranks are a bit set, and taking a lock of a rank not above all of them panics.
+ * Any space; the locks lie in GLOBAL memory.
+ */
+#include "arch/spinlock.h"
+
+#include "arch/cpu.h"
+#include "arch/io.h"
+#include "kernel/assert.h"
+
+_Static_assert(RANK_COUNT <= 64, "ranks are bits of one word");
+
+void spin_init(struct spinlock *lock, enum lock_rank rank) {
+    lock->locked = 0;
+    lock->rank = rank;
+}
+
+static inline void rank_take(const struct spinlock *lock) {
+#ifdef DEBUG
+    ensure(this_cpu->locks_held >> lock->rank == 0);
+    this_cpu->locks_held |= 1UL << lock->rank;
+#else
+    (void)lock;
+#endif
+}
+
+static inline void rank_drop(const struct spinlock *lock) {
+#ifdef DEBUG
+    this_cpu->locks_held &= ~(1UL << lock->rank);
+#else
+    (void)lock;
+#endif
+}
+
+void spin_lock(struct spinlock *lock) {
+    rank_take(lock);
+    while (__atomic_exchange_n(&lock->locked, 1, __ATOMIC_ACQUIRE))
+        while (__atomic_load_n(&lock->locked, __ATOMIC_RELAXED))
+            cpu_relax();
+}
+
+void spin_unlock(struct spinlock *lock) {
+    rank_drop(lock);
+    __atomic_store_n(&lock->locked, 0, __ATOMIC_RELEASE);
+}
+
+bool spin_lock_irq(struct spinlock *lock) {
+    bool irq_was_on = irq_save();
+    spin_lock(lock);
+    return irq_was_on;
+}
+
+void spin_unlock_irq(struct spinlock *lock, bool irq_was_on) {
+    spin_unlock(lock);
+    irq_restore(irq_was_on);
+}

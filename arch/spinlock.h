@@ -1,0 +1,30 @@
+/*
+ * Spinlocks with ranks. A lock may be taken only while all locks held on this CPU have a lower rank (checked in debug
+ * builds). Kernel code is not preempted, so a lock that no interrupt handler takes needs no interrupt flag; for the others
+ * use the _irq pair.
+ */
+#ifndef ARCH_SPINLOCK_H
+#define ARCH_SPINLOCK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "kernel/lock_rank.h"
+
+struct spinlock {
+    uint32_t locked; /* atomic */
+    uint32_t rank;   /* enum lock_rank, constant */
+};
+
+#define SPINLOCK_INIT(rank_)                                                                                           \
+    { .locked = 0, .rank = (rank_) }
+
+void spin_init(struct spinlock *lock, enum lock_rank rank);
+void spin_lock(struct spinlock *lock);
+void spin_unlock(struct spinlock *lock);
+
+/* With interrupts off while held; returns what irq_restore() needs. */
+bool spin_lock_irq(struct spinlock *lock);
+void spin_unlock_irq(struct spinlock *lock, bool irq_was_on);
+
+#endif

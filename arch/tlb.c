@@ -1,0 +1,17 @@
+/*
+ * Owns: the flushing of a whole TLB. The loaded root is loaded again; that costs what any CR3 write costs, and is counted.
+ * Interrupts are switched off inside. Any space.
+ */
+#include "arch/cpu.h"
+#include "arch/transition.h"
+#include "kernel/process.h"
+#include "mm/paging.h"
+
+void tlb_flush_all(void) {
+    bool irq = irq_save();
+    this_cpu->counters.tlb_flushes++;
+    this_cpu->scratch_pending = 0;
+    process_current()->counters.cr3_writes++;
+    transition_load(this_cpu->loaded_root);
+    irq_restore(irq);
+}

@@ -1,0 +1,177 @@
+/*
+ * Exceptions and interrupts, from the frame that arch/entry.asm built.
+ *
+ * Owns: who handles which vector. A fault of user code becomes a signal; a fault of kernel code is either one of the three
+ * that are foreseen (user memory, PHYSMAP from the restricted space, a copy's landing) or the kernel's end.
+ * Invariants: GATE (each arrival from ring 3 by interrupt compares the root), NEST. Interrupts are off on arrival.
+ */
+#include "arch/apic.h"
+#include "arch/cpu.h"
+#include "arch/msr.h"
+#include "arch/trap_frame.h"
+#include "arch/traps.h"
+#include "asi/asi.h"
+#include "asi/gate.h"
+#include "kernel/panic.h"
+#include "kernel/print.h"
+#include "kernel/sched.h"
+#include "kernel/signal.h"
+#include "kernel/thread.h"
+#include "kernel/tty_thread.h"
+#include "mm/vm.h"
+
+enum { PAGE_FAULT = 14, PF_PRESENT = 1, PF_WRITE = 2, PF_USER = 4, PF_RESERVED = 8, PF_EXECUTE = 16 };
+enum { SIGILL = 4, SIGTRAP = 5, SIGBUS = 7, SIGFPE = 8, SIGKILL = 9, SIGSEGV = 11 };
+enum { SI_KERNEL = 0x80, FPE_INTDIV = 1, ILL_ILLOPN = 2, TRAP_BRKPT = 1, TRAP_TRACE = 2, BUS_ADRALN = 1, BUS_ADRERR = 2 };
+
+static const struct {
+    uint8_t signal;
+    uint8_t code;
+    const char *name;
+} exceptions[32] = {
+    [0] = {SIGFPE, FPE_INTDIV, "divide error"},
+    [1] = {SIGTRAP, TRAP_TRACE, "debug"},
+    [2] = {0, 0, "non-maskable interrupt"},
+    [3] = {SIGTRAP, SI_KERNEL, "breakpoint"},
+    [4] = {SIGSEGV, SI_KERNEL, "overflow"},
+    [5] = {SIGSEGV, SI_KERNEL, "bound range"},
+    [6] = {SIGILL, ILL_ILLOPN, "invalid opcode"},
+    [7] = {SIGSEGV, SI_KERNEL, "no FPU"},
+    [8] = {0, 0, "double fault"},
+    [10] = {SIGSEGV, SI_KERNEL, "invalid TSS"},
+    [11] = {SIGBUS, SI_KERNEL, "segment not present"},
+    [12] = {SIGBUS, SI_KERNEL, "stack fault"},
+    [13] = {SIGSEGV, SI_KERNEL, "general protection"},
+    [14] = {SIGSEGV, 0, "page fault"},
+    [16] = {SIGFPE, 0, "x87 error"},
+    [17] = {SIGBUS, BUS_ADRALN, "alignment check"},
+    [18] = {0, 0, "machine check"},
+    [19] = {SIGFPE, 0, "SIMD error"},
+    [21] = {SIGSEGV, SI_KERNEL, "control protection"},
+};
+
+struct exception_table_entry {
+    uint64_t first, last, landing;
+};
+extern const struct exception_table_entry __extable_start[], __extable_end[];
+
+static bool go_to_landing(struct trap_frame *frame) {
+    for (const struct exception_table_entry *entry = __extable_start; entry < __extable_end; entry++) {
+        if (frame->rip >= entry->first && frame->rip < entry->last) {
+            frame->rip = entry->landing;
+            return true;
+        }
+    }
+    return false;
+}
+
+static uint64_t fault_address(void) {
+    uint64_t address;
+    __asm__ volatile("mov %%cr2, %0" : "=r"(address));
+    return address;
+}
+
+static void user_page_fault(uint64_t address, uint64_t error) {
+    int code = 1;
+    enum status status = vm_fault(address, error & PF_WRITE, error & PF_EXECUTE, &code);
+    if (status == OK)
+        return;
+    if (status == ERR_NO_MEMORY)
+        signal_fault(SIGKILL, SI_KERNEL, address);
+    else if (status == ERR_IO)
+        signal_fault(SIGBUS, BUS_ADRERR, address);
+    else
+        signal_fault(SIGSEGV, code, address);
+}
+
+/* Kernel code that touches user memory does so only inside a copy; what it may do depends on whether a view is held. */
+static void kernel_page_fault_on_user(struct trap_frame *frame, uint64_t address, uint64_t error) {
+    int code;
+    bool may_resolve = this_cpu->views_held == 0 && (frame->rflags & RFLAGS_INTERRUPT);
+    if (may_resolve) {
+        irq_enable();
+        enum status status = vm_fault(address, error & PF_WRITE, false, &code);
+        irq_disable();
+        if (status == OK)
+            return;
+    }
+    if (!go_to_landing(frame))
+        panic_with_frame(frame, "kernel touched user memory at %#lx outside a copy", (unsigned long)address);
+}
+
+static void page_fault(struct trap_frame *frame) {
+    uint64_t address = fault_address();
+    uint64_t error = frame->error;
+    this_cpu->counters.page_faults++;
+    if (frame_from_user(frame)) {
+        irq_enable();
+        user_page_fault(address, error);
+        irq_disable();
+        return;
+    }
+    if (address < USER_END) {
+        kernel_page_fault_on_user(frame, address, error);
+        return;
+    }
+    bool in_physmap = address >= PHYSMAP_BASE && address < PHYSMAP_END;
+    if (in_physmap && !(error & PF_PRESENT) && this_cpu->space == SPACE_RESTRICTED) {
+        asi_physmap_fault(address, frame->rip);
+        return;
+    }
+    panic_with_frame(frame, "kernel page fault: %s %#lx (error %#lx)", error & PF_WRITE ? "write to" : "read of",
+                     (unsigned long)address, (unsigned long)error);
+}
+
+static void exception(struct trap_frame *frame) {
+    unsigned vector = (unsigned)frame->vector;
+    if (frame_from_user(frame) && exceptions[vector].signal != 0) {
+        irq_enable();
+        uint64_t address = vector == 0 || vector == 6 ? frame->rip : 0;
+        signal_fault(exceptions[vector].signal, exceptions[vector].code, address);
+        irq_disable();
+        return;
+    }
+    if (!frame_from_user(frame) && go_to_landing(frame)) /* a non-canonical user address faults as #GP or #SS */
+        return;
+    panic_with_frame(frame, "%s in kernel code (error %#lx)", exceptions[vector].name ? exceptions[vector].name : "exception",
+                     (unsigned long)frame->error);
+}
+
+void trap_dispatch(struct trap_frame *frame) {
+    if (frame_from_user(frame))
+        gate_check();
+    switch (frame->vector) {
+    case PAGE_FAULT:
+        page_fault(frame);
+        break;
+    case VECTOR_TIMER:
+        apic_end_of_interrupt();
+        sched_tick();
+        break;
+    case VECTOR_SERIAL:
+        apic_end_of_interrupt();
+        tty_interrupt();
+        break;
+    case VECTOR_SPURIOUS:
+        break;
+    default:
+        if (frame->vector < 32)
+            exception(frame);
+        else
+            kprintf("spurious interrupt, vector %lu\n", (unsigned long)frame->vector);
+    }
+}
+
+void trap_dispatch_nested(struct trap_frame *frame) {
+    static const char nmi_message[] = "NMI in kernel code: ignored\n";
+    switch (frame->vector) {
+    case 2:
+        kprintf("%s", nmi_message);
+        break;
+    case 1:
+        frame->rflags &= ~RFLAGS_TRAP; /* nobody single-steps the kernel */
+        break;
+    default:
+        panic_with_frame(frame, "%s", exceptions[frame->vector].name);
+    }
+}

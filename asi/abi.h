@@ -1,0 +1,126 @@
+/*
+ * The system call that Penumbra has and Linux has not: how user space reads and sets the isolation.
+ *
+ * Shared by the kernel and user programs (asictl, asistat, asibench, tests), so it holds plain C types only.
+ * On Linux the number is unassigned and the call fails with ENOSYS, which is how a program tells the two apart.
+ *
+ * Everything that it reports is metadata (counts, kernel addresses, names of kernel functions): nothing here is secret.
+ */
+#ifndef ASI_ABI_H
+#define ASI_ABI_H
+
+#include <stdint.h>
+
+/* long asi(long op, long arg, void *buffer, size_t size); negative errno on failure. */
+#define SYS_ASI 1000
+
+enum asi_op {
+    ASI_OP_STATE = 0,    /* buffer: struct asi_state, out. */
+    ASI_OP_SET_MODE = 1, /* arg: enum asi_mode. Needs uid 0. */
+    ASI_OP_SET_FLUSH = 2, /* buffer: struct asi_flush, in. Needs uid 0. */
+    ASI_OP_COUNTERS = 3, /* arg: ASI_SCOPE_ALL, ASI_SCOPE_CPU(n) or a pid (0 = the caller). buffer: struct asi_counters, out. */
+    ASI_OP_SITES = 4,    /* buffer: array of struct asi_site, out. Returns how many were written; most frequent first. */
+    ASI_OP_SYMBOL = 5,   /* arg: a kernel address. buffer: char[], out: "name+0xoffset". Returns its length. */
+    ASI_OP_AUDIT = 6,    /* arg: enum asi_break, what to break on purpose first (0: nothing). buffer: struct asi_audit_report, out. Needs uid 0. */
+    ASI_OP_MEMORY = 7,   /* buffer: struct asi_memory, out. */
+    ASI_OP_RESET = 8,    /* zero all counters and sites. Needs uid 0. */
+    ASI_OP_EXIT = 9,     /* leave the restricted space on purpose (cause `debug`), to measure what one exit costs. */
+};
+
+#define ASI_SCOPE_ALL (-1L)
+#define ASI_SCOPE_CPU(n) (-2L - (n))
+
+enum asi_mode { ASI_MODE_NONE, ASI_MODE_CLASSIC, ASI_MODE_NAIVE, ASI_MODE_ASI, ASI_MODES };
+
+/* Why the restricted space was left. */
+enum asi_cause {
+    ASI_CAUSE_FILE,  /* page-cache page read or written */
+    ASI_CAUSE_ZERO,  /* a frame cleared */
+    ASI_CAUSE_COW,   /* a page copied */
+    ASI_CAUSE_IPC,   /* pipe or message buffer */
+    ASI_CAUSE_FORK,  /* a child built */
+    ASI_CAUSE_EXEC,  /* a program image built */
+    ASI_CAUSE_TABLE, /* another page table edited */
+    ASI_CAUSE_DEATH, /* a process taken down */
+    ASI_CAUSE_MODE,  /* a mode switch in progress */
+    ASI_CAUSE_DEBUG, /* asked for: audit, asictl, tests, panic */
+    ASI_CAUSE_OTHER, /* anything else that touched PHYSMAP */
+    ASI_CAUSES
+};
+
+enum asi_flush_kind { ASI_FLUSH_OFF, ASI_FLUSH_AUTO, ASI_FLUSH_COST };
+
+/* `cost`: TSC ticks charged where the instruction would stand. */
+struct asi_flush {
+    uint32_t kind; /* enum asi_flush_kind */
+    uint32_t ibpb_ticks;
+    uint32_t verw_ticks;
+    uint32_t cr3_ticks;
+};
+
+struct asi_state {
+    uint32_t mode; /* enum asi_mode */
+    uint32_t cpus;
+    struct asi_flush flush;
+    uint32_t has_ibpb, has_md_clear, has_pcid, has_smap; /* 0 or 1: what CPUID reports */
+    uint64_t tsc_hz;
+    uint64_t boot_to_user_ticks; /* TSC ticks from the kernel's first instruction to the first user instruction */
+};
+
+struct asi_counters {
+    uint64_t exits[ASI_CAUSES]; /* restricted → unrestricted */
+    uint64_t enters;            /* unrestricted → restricted, on the way to user space */
+    uint64_t cr3_writes;        /* all of them, whatever for */
+    uint64_t control_flushes;   /* IBPB with return-stack stuffing, done or charged */
+    uint64_t data_flushes;      /* VERW, done or charged */
+    uint64_t process_switches;
+    uint64_t thread_switches; /* within one process */
+    uint64_t idle_switches;   /* to idle and from idle to the thread that last ran */
+    uint64_t syscalls_unknown;
+    uint64_t page_faults;
+    uint64_t views_mapped;  /* EPHMAP entries written */
+    uint64_t views_revoked; /* EPHMAP entries cleared because access was lost */
+    uint64_t tlb_flushes;   /* batches, not pages */
+};
+
+struct asi_site {
+    uint64_t address; /* kernel instruction that left the restricted space */
+    uint32_t cause;   /* enum asi_cause */
+    uint32_t reserved;
+    uint64_t count;
+};
+
+struct asi_memory {
+    uint64_t frames_total;
+    uint64_t frames_free;
+    uint64_t frames_global;
+    uint64_t frames_local;
+    uint64_t frames_user;
+    uint64_t frames_secret;
+    uint64_t global_heap_bytes; /* in use */
+    uint64_t processes;
+    uint64_t threads;
+};
+
+/* What an audit may break on purpose first (and mend after), to show that it is seen. */
+enum asi_break {
+    ASI_BREAK_NOTHING,
+    ASI_BREAK_REACH_SECRET,   /* a secret frame mapped in the caller's LOCAL region */
+    ASI_BREAK_REACH_FOREIGN,  /* a LOCAL frame of another process mapped in the caller's */
+    ASI_BREAK_REACH_VIEW,     /* an EPHMAP view of a file the caller has not open */
+    ASI_BREAK_CLEAN,          /* a byte written into a free frame */
+    ASI_BREAK_GATE,           /* the unrestricted root recorded at a return to ring 3 */
+    ASI_BREAKS
+};
+
+struct asi_audit_report {
+    uint64_t spaces_walked;
+    uint64_t leaves_checked;
+    uint64_t free_frames_checked;
+    uint64_t reach_violations;
+    uint64_t clean_violations;
+    uint64_t gate_violations;
+    char first[160]; /* the first violation in words, or "" */
+};
+
+#endif

@@ -1,0 +1,149 @@
+/*
+ * Owns: the policy of the crossings: when the restricted space is left, what each crossing pays, and the counters of both.
+ * The crossings themselves are arch/transition.asm.
+ *
+ * Invariants: GATE, FLUSH-CONTROL, FLUSH-DATA.
+ * The control taint of the process's own user code needs no bit: each kernel entry from user code pushes a fresh frame, and a
+ * flush marks the frame; so an unmarked frame is the taint. Other processes' taints are bits of the CPU, set where a switch
+ * did not flush.
+ * Locks: none; state of the running CPU, interrupts off. Space: called in both.
+ */
+#include "asi/asi.h"
+
+#include "arch/transition.h"
+#include "asi/sites.h"
+#include "kernel/assert.h"
+#include "kernel/process.h"
+#include "mm/object.h"
+
+/* Set in the user frame's vector word by a control flush; arch/entry.asm compares the low 16 bits only. */
+#define FRAME_FLUSHED (1UL << 32)
+
+enum asi_mode asi_mode = ASI_MODE_NONE; /* until the first process is made: start-up runs unrestricted */
+struct asi_flush asi_flush = {.kind = ASI_FLUSH_OFF};
+
+static bool flushes(void) { return asi_flush.kind != ASI_FLUSH_OFF; }
+
+void asi_mark_flushed(void) {
+    if (thread_current()->local != NULL)
+        thread_user_frame()->vector |= FRAME_FLUSHED;
+}
+
+static bool control_tainted(void) {
+    if (this_cpu->taints & TAINT_CONTROL_OTHER)
+        return true;
+    if (thread_current() == this_cpu->idle || thread_current()->local == NULL)
+        return false; /* kernel threads: no user code on this stack */
+    return !(thread_user_frame()->vector & FRAME_FLUSHED);
+}
+
+/* --- Exit -------------------------------------------------------------------------------------------------------------- */
+
+void asi_leave(enum asi_cause cause, uint64_t site) {
+    struct cpu *cpu = cpu_self();
+    struct process *process = process_current();
+    uint32_t flags = CROSS_UNRESTRICTED;
+    ensure(cpu->space == SPACE_RESTRICTED && cpu->current != cpu->idle);
+    if (flushes() && control_tainted()) {
+        flags |= CROSS_CONTROL_FLUSH;
+        cpu->counters.control_flushes++;
+        process->counters.control_flushes++;
+        asi_mark_flushed();
+        cpu->taints &= (uint8_t)~(TAINT_CONTROL_OTHER | TAINT_CONTROL_USER);
+    }
+    cpu->counters.exits[cause]++;
+    process->counters.exits[cause]++;
+    process->counters.cr3_writes++;
+    asi_site_record(site, cause);
+    cpu->taints |= TAINT_DATA_KERNEL;
+    cpu->current->stack_dirty |= 1 << SPACE_UNRESTRICTED;
+    cpu->scratch_pending = 0; /* flushed by the CR3 write */
+    __atomic_or_fetch(&cpu->current->work, WORK_SPACE, __ATOMIC_RELAXED);
+    transition_exit(frame_address(cpu->loaded->roots.unrestricted), flags);
+}
+
+void asi_exit(enum asi_cause cause) {
+    uint64_t site = (uint64_t)__builtin_return_address(0);
+    bool irq = irq_save();
+    if (this_cpu->space == SPACE_RESTRICTED)
+        asi_leave(cause, site);
+    irq_restore(irq);
+}
+
+/* What was touched says why, better than the code that touched it could. */
+static enum asi_cause cause_of(uint64_t address) {
+    frame_t frame = frame_of(address - PHYSMAP_BASE);
+    if (!frame_exists(frame))
+        return ASI_CAUSE_OTHER;
+    const struct frame *info = frame_info(frame);
+    if (info->class == FRAME_SECRET && info->object != NULL)
+        return (enum asi_cause)info->object->exit_cause;
+    return this_cpu->expected_cause;
+}
+
+void asi_physmap_fault(uint64_t address, uint64_t site) {
+    asi_leave(cause_of(address), site);
+    this_cpu->expected_cause = ASI_CAUSE_OTHER;
+}
+
+/* --- Enter ------------------------------------------------------------------------------------------------------------- */
+
+uint64_t asi_prepare_return(uint32_t *flags) {
+    struct cpu *cpu = cpu_self();
+    struct process *process = process_current();
+    enum space home = asi_home_space();
+    *flags = 0;
+    if (cpu->space == home)
+        return 0;
+    if (home == SPACE_UNRESTRICTED) {
+        asi_leave(ASI_CAUSE_MODE, (uint64_t)__builtin_return_address(0));
+        return 0;
+    }
+    if (flushes() && (cpu->taints & (TAINT_DATA_KERNEL | TAINT_DATA_OTHER))) {
+        *flags = CROSS_DATA_FLUSH;
+        process->counters.data_flushes++;
+        cpu->taints &= (uint8_t)~(TAINT_DATA_KERNEL | TAINT_DATA_OTHER);
+    }
+    cpu->counters.enters++;
+    process->counters.enters++;
+    process->counters.cr3_writes++;
+    cpu->current->stack_dirty |= 1 << SPACE_RESTRICTED;
+    cpu->scratch_pending = 0;
+    return frame_address(cpu->loaded->roots.restricted);
+}
+
+/* --- Process switch ---------------------------------------------------------------------------------------------------- */
+
+uint32_t asi_switch_flags(const struct process *from, const struct process *to, enum space wanted) {
+    uint32_t flags = 0;
+    const bool between = from != to; /* every process is a trust domain of its own */
+    if (!flushes() || asi_mode == ASI_MODE_NONE)
+        return 0;
+    if (asi_mode == ASI_MODE_CLASSIC)
+        return between ? CROSS_CONTROL_FLUSH : 0;
+    const bool leaves = this_cpu->space == SPACE_UNRESTRICTED && wanted == SPACE_RESTRICTED;
+    const bool exits = this_cpu->space == SPACE_RESTRICTED && wanted == SPACE_UNRESTRICTED;
+    if (between || exits)
+        flags |= CROSS_CONTROL_FLUSH;
+    if (between || leaves)
+        flags |= CROSS_DATA_FLUSH;
+    return flags;
+}
+
+void asi_count_switch(struct process *to, uint32_t flags) {
+    struct cpu *cpu = cpu_self();
+    to->counters.cr3_writes++;
+    if (flags & CROSS_CONTROL_FLUSH) {
+        cpu->counters.control_flushes++;
+        to->counters.control_flushes++;
+        cpu->taints &= (uint8_t)~(TAINT_CONTROL_OTHER | TAINT_CONTROL_USER);
+    } else if (cpu->loaded != to) {
+        cpu->taints |= TAINT_CONTROL_OTHER;
+    }
+    if (flags & CROSS_DATA_FLUSH) {
+        to->counters.data_flushes++;
+        cpu->taints &= (uint8_t)~(TAINT_DATA_OTHER | TAINT_DATA_KERNEL);
+    } else if (cpu->loaded != to) {
+        cpu->taints |= TAINT_DATA_OTHER;
+    }
+}

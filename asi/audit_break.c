@@ -1,0 +1,110 @@
+/*
+ * Owns: the breaking of invariants on purpose: each is broken in the smallest way, audited, and mended before anyone else runs.
+ * For tests, reachable by uid 0 through SYS_ASI. Kernel code is not preempted, so nobody runs in the broken state.
+ * Space: unrestricted.
+ */
+#include "arch/cpu.h"
+#include "asi/asi.h"
+#include "asi/audit.h"
+#include "asi/gate.h"
+#include "kernel/process.h"
+#include "mm/boot.h"
+#include "mm/ephmap.h"
+#include "mm/object.h"
+#include "mm/paging.h"
+
+/* A page in the first LOCAL table that the heap reaches last. */
+#define PLANT_ADDRESS (LOCAL_BASE + PAGE_TABLE_SPAN - PAGE_SIZE)
+
+static void audit_with_entry(vaddr_t address, frame_t frame, struct asi_audit_report *report) {
+    pte_t *entry = window_pte(address);
+    pte_t before = *entry;
+    *entry = pte_kernel_data(frame, false);
+    asi_audit(report);
+    *entry = before;
+    tlb_forget(address);
+}
+
+static enum status break_reach_secret(struct asi_audit_report *report) {
+    frame_t secret;
+    enum status status = frame_alloc(FRAME_SECRET, 0, &secret);
+    if (status != OK)
+        return status;
+    audit_with_entry(PLANT_ADDRESS, secret, report);
+    frame_free_clean(secret);
+    return OK;
+}
+
+/* A table of the kernel process: LOCAL(0). */
+static enum status break_reach_foreign(struct asi_audit_report *report) {
+    audit_with_entry(PLANT_ADDRESS, kernel_process.roots.tables[0], report);
+    return OK;
+}
+
+/* A window table is needed for the frame's address: a scratch slot's table serves as well. */
+static enum status break_reach_view(struct asi_audit_report *report) {
+    struct memory_object *object;
+    frame_t frame;
+    enum status status = object_create(&object);
+    if (status != OK)
+        return status;
+    status = object_write_kernel(object, 0, "secret", sizeof "secret");
+    if (status == OK)
+        status = object_page(object, 0, false, &frame);
+    if (status == OK) {
+        audit_with_entry(EPHMAP_SCRATCH_BASE, frame, report);
+        bool last = frame_unref(frame);
+        (void)last; /* the object still has it */
+    }
+    object_unref(object);
+    return status;
+}
+
+static enum status break_clean(struct asi_audit_report *report) {
+    for (uint32_t number = frame_table_size() - 1; number > 0; number--) {
+        frame_t frame = {number};
+        if (frame_info(frame)->class != FRAME_FREE)
+            continue;
+        uint8_t *bytes = physmap(frame);
+        bytes[PAGE_SIZE / 2] = 1;
+        asi_audit(report);
+        bytes[PAGE_SIZE / 2] = 0;
+        return OK;
+    }
+    return ERR_NO_MEMORY;
+}
+
+/* As if an interrupt had found the unrestricted root in ring 3. */
+static enum status break_gate(struct asi_audit_report *report) {
+    struct cpu *cpu = cpu_self();
+    if (asi_mode < ASI_MODE_NAIVE)
+        return ERR_INVALID;
+    uint64_t before = cpu->gate_violations;
+    bool irq = irq_save();
+    gate_check(); /* this thread is unrestricted now: were it ring 3, it would be a violation */
+    irq_restore(irq);
+    asi_audit(report);
+    cpu->gate_violations = before;
+    return OK;
+}
+
+enum status asi_audit_broken(enum asi_break what, struct asi_audit_report *report) {
+    asi_exit(ASI_CAUSE_DEBUG);
+    switch (what) {
+    case ASI_BREAK_NOTHING:
+        asi_audit(report);
+        return OK;
+    case ASI_BREAK_REACH_SECRET:
+        return break_reach_secret(report);
+    case ASI_BREAK_REACH_FOREIGN:
+        return break_reach_foreign(report);
+    case ASI_BREAK_REACH_VIEW:
+        return break_reach_view(report);
+    case ASI_BREAK_CLEAN:
+        return break_clean(report);
+    case ASI_BREAK_GATE:
+        return break_gate(report);
+    default:
+        return ERR_INVALID;
+    }
+}

@@ -1,0 +1,196 @@
+/*
+ * Owns: the end of threads and processes, and exec's clearing of the way.
+ *
+ * Invariants: CLEAN, REVOKE – a process clears everything of its own, itself, in its own restricted space; what it leaves to
+ * its parent is clean stacks and page tables. No exit is needed.
+ * Locks: processes_lock for the thread count and the tree. Space: the dying process's.
+ */
+#include "arch/cpu.h"
+#include "asi/asi.h"
+#include "kernel/assert.h"
+#include "kernel/futex.h"
+#include "kernel/local.h"
+#include "kernel/process.h"
+#include "kernel/process_life.h"
+#include "kernel/sched.h"
+#include "kernel/thread_create.h"
+#include "kernel/timer.h"
+#include "mm/ephmap.h"
+#include "mm/gather.h"
+#include "mm/heap.h"
+#include "mm/local.h"
+#include "mm/roots.h"
+#include "mm/view_set.h"
+#include "mm/vm.h"
+
+/* Gives the user half back to the parent, who waits. */
+static void end_vfork_share(struct process *process) {
+    vm_disown();
+    roots_unshare_user_half(&process->parent->roots, &process->roots);
+    __atomic_fetch_sub(&process->user_space->refs, 1, __ATOMIC_RELAXED);
+    process->user_space = NULL;
+}
+
+static bool shares_user_half(const struct process *process) {
+    return process->vfork_parent != NULL && process->user_space == process->parent->user_space;
+}
+
+void process_release_vfork(void) {
+    struct process *process = process_current();
+    struct thread *waiting = process->vfork_parent;
+    if (waiting == NULL)
+        return;
+    process->vfork_parent = NULL;
+    __atomic_store_n(&waiting->in_vfork, false, __ATOMIC_RELEASE);
+    wake_all(&process->parent->vfork_released);
+}
+
+/* --- exec --------------------------------------------------------------------------------------------------------------- */
+
+static void stop_other_threads(void) {
+    struct process *process = process_current();
+    struct thread *self = thread_current();
+    bool irq = spin_lock_irq(&processes_lock);
+    list_for_each(link, &process->threads) {
+        struct thread *thread = container_of(link, struct thread, process_link);
+        if (thread == self)
+            continue;
+        thread->exiting = true;
+        __atomic_or_fetch(&thread->work, WORK_SIGNAL, __ATOMIC_RELAXED);
+        sched_interrupt(thread);
+    }
+    spin_unlock_irq(&processes_lock, irq);
+    for (;;) {
+        struct waiter waiter;
+        wait_begin(&process->thread_left, &waiter);
+        bool alone = process->thread_count == 1;
+        if (!alone)
+            wait_sleep_uninterruptible();
+        wait_end(&waiter);
+        if (alone)
+            return;
+    }
+}
+
+enum status process_begin_exec(void) {
+    struct process *process = process_current();
+    struct user_space *fresh = NULL;
+    if (shares_user_half(process)) {
+        fresh = user_space_create();
+        if (fresh == NULL)
+            return ERR_NO_MEMORY;
+    }
+    stop_other_threads();
+    if (fresh != NULL) {
+        end_vfork_share(process);
+        process->user_space = fresh;
+    } else {
+        vm_destroy();
+    }
+    vm_reset();
+    process_release_vfork();
+    return OK;
+}
+
+/* --- exit --------------------------------------------------------------------------------------------------------------- */
+
+static void give_children_to_init(struct process *process) {
+    bool irq = spin_lock_irq(&processes_lock);
+    bool zombies = false;
+    while (!list_empty(&process->children)) {
+        struct process *child = container_of(process->children.next, struct process, sibling_link);
+        list_remove(&child->sibling_link);
+        child->parent = init_process;
+        zombies = zombies || child->zombie;
+        list_push_back(&init_process->children, &child->sibling_link);
+    }
+    spin_unlock_irq(&processes_lock, irq);
+    if (zombies)
+        wake_all(&init_process->child_exited);
+}
+
+static void take_process_down(struct process *process) {
+    struct gather gather;
+    timers_forget_process(process);
+    handles_close_all();
+    if (shares_user_half(process)) {
+        end_vfork_share(process);
+    } else {
+        vm_destroy();
+        global_free(process->user_space, sizeof *process->user_space);
+        process->user_space = NULL;
+    }
+    process_release_vfork();
+    ephmap_forget_process(process);
+    gather_begin(&gather);
+    ephmap_free_tables(&gather);
+    gather_flush(&gather);
+    if (process != init_process)
+        give_children_to_init(process);
+    local_destroy();
+}
+
+/* Leaves the CPU for good. Called with nothing LOCAL left when the process dies. */
+static _Noreturn void leave(struct thread *self) {
+    irq_disable();
+    /* The unrestricted stack can be cleared from there only. In mode asi no thread gets here with one in use. */
+    if (this_cpu->space == SPACE_RESTRICTED && (self->stack_dirty & 1 << SPACE_UNRESTRICTED))
+        asi_exit(ASI_CAUSE_DEATH);
+    self->state = THREAD_DEAD;
+    sched_leave();
+}
+
+void thread_exit(int status) {
+    struct thread *self = thread_current();
+    struct process *process = self->process;
+
+    irq_enable();
+    self->exiting = true;
+    futex_thread_exit();
+    signal_mask_set(UINT64_MAX);
+    bool irq = spin_lock_irq(&processes_lock);
+    bool last = process->thread_count == 1;
+    process->thread_count--;
+    process->cpu_time += self->cpu_time;
+    list_remove(&self->process_link);
+    if (last) {
+        process->dying = true;
+        if (!process->being_killed)
+            process->exit_status = status;
+    }
+    spin_unlock_irq(&processes_lock, irq);
+
+    struct thread_local *local = self->local;
+    if (last) {
+        ensure(process != &kernel_process);
+        take_process_down(process);
+        self->local = NULL;
+    } else {
+        irq_disable();
+        self->local = NULL;
+        if (this_cpu->fpu_owner == self)
+            this_cpu->fpu_owner = NULL;
+        irq_enable();
+        thread_local_free(local);
+    }
+    leave(self);
+}
+
+void process_exit(int status) {
+    struct process *process = process_current();
+    bool irq = spin_lock_irq(&processes_lock);
+    if (!process->being_killed) {
+        process->being_killed = true;
+        process->exit_status = status;
+    }
+    list_for_each(link, &process->threads) {
+        struct thread *thread = container_of(link, struct thread, process_link);
+        if (thread == thread_current())
+            continue;
+        thread->exiting = true;
+        __atomic_or_fetch(&thread->work, WORK_SIGNAL, __ATOMIC_RELAXED);
+        sched_interrupt(thread);
+    }
+    spin_unlock_irq(&processes_lock, irq);
+    thread_exit(status);
+}

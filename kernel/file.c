@@ -1,0 +1,204 @@
+/*
+ * Open files: life and sharing; what processes inherit, and what the kernel itself opens (programs).
+ *
+ * Locks: references are atomic; names_lock for paths. Runs in the caller's space.
+ */
+#include "kernel/assert.h"
+#include "kernel/local.h"
+#include "kernel/names.h"
+#include "kernel/open_file.h"
+#include "kernel/process.h"
+#include "kernel/record_lock.h"
+#include "kernel/string.h"
+#include "mm/ephmap.h"
+#include "mm/heap.h"
+#include "mm/object.h"
+
+#define FILES_MAX 65536U /* in the whole system */
+
+static uint32_t files_open; /* atomic */
+
+void file_ref(struct file *file) { __atomic_fetch_add(&file->refs, 1, __ATOMIC_RELAXED); }
+
+static void free_file(struct file *file) {
+    inode_unref(file->inode);
+    global_free(file, sizeof(*file));
+    __atomic_fetch_sub(&files_open, 1, __ATOMIC_RELAXED);
+}
+
+static void release(struct file *file) {
+    if (file->operations->release != NULL)
+        file->operations->release(file);
+    if (file->inode->locks != NULL)
+        record_locks_drop_file(file->inode, file);
+    free_file(file);
+}
+
+void file_unref(struct file *file) {
+    if (__atomic_sub_fetch(&file->refs, 1, __ATOMIC_ACQ_REL) == 0)
+        release(file);
+}
+
+static const struct file_operations path_operations; /* O_PATH: names a place, nothing more */
+
+enum status file_create(struct inode *inode, uint32_t flags, struct file **out) {
+    uint32_t access = flags & O_ACCMODE;
+    if (__atomic_add_fetch(&files_open, 1, __ATOMIC_RELAXED) > FILES_MAX) {
+        __atomic_fetch_sub(&files_open, 1, __ATOMIC_RELAXED);
+        return ERR_TOO_MANY_FILES;
+    }
+    struct file *file = global_alloc(sizeof(*file));
+    if (file == NULL) {
+        __atomic_fetch_sub(&files_open, 1, __ATOMIC_RELAXED);
+        return ERR_NO_MEMORY;
+    }
+    file->refs = 1;
+    file->flags = flags & ~(O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC);
+    inode_ref(inode);
+    file->inode = inode;
+    mutex_init(&file->position_lock);
+    file->operations = &path_operations;
+    if (!(flags & O_PATH)) {
+        file->operations = inode->operations;
+        file->readable = access != O_WRONLY;
+        file->writable = access == O_WRONLY || access == O_RDWR;
+    }
+    if (file->operations->open != NULL) {
+        enum status status = file->operations->open(file);
+        if (status != OK) {
+            free_file(file);
+            return status;
+        }
+    }
+    *out = file;
+    return OK;
+}
+
+enum status file_mappable(struct file *file, struct memory_object **object, bool *readable, bool *writable) {
+    if (file->flags & O_PATH)
+        return ERR_BAD_HANDLE;
+    if (file->operations != &regular_operations)
+        return ERR_NO_DEVICE;
+    *object = file->inode->object;
+    *readable = file->readable;
+    *writable = file->writable;
+    return OK;
+}
+
+/* The process that runs names_init is the first; before it there is no working directory. */
+static struct inode *working_directory(void) {
+    struct inode *directory = LOCAL->handles.working_directory;
+    return directory != NULL ? directory : root_inode;
+}
+
+enum status file_open_executable(const char *path, struct memory_object **object, char name[16]) {
+    struct path_walk walk;
+    struct memory_object *found = NULL;
+    if (*path == '\0')
+        return ERR_NO_ENTRY;
+    spin_lock(&names_lock);
+    enum status status = path_walk(working_directory(), path, WALK_FOLLOW, &walk);
+    if (status == OK && walk.inode == NULL)
+        status = ERR_NO_ENTRY;
+    if (status == OK && (walk.inode->operations != &regular_operations || !(walk.inode->mode & S_ANY_EXECUTE)))
+        status = ERR_ACCESS;
+    if (status == OK) {
+        found = walk.inode->object;
+        object_ref(found);
+    }
+    spin_unlock(&names_lock);
+    if (status != OK)
+        return status;
+    status = ephmap_open(found);
+    if (status != OK) {
+        object_unref(found);
+        return status;
+    }
+    const char *last = path;
+    for (const char *at = path; *at != '\0'; at++) {
+        if (*at == '/' && at[1] != '\0')
+            last = at + 1;
+    }
+    strlcpy(name, last, PROCESS_NAME_SIZE);
+    *object = found;
+    return OK;
+}
+
+void file_set_executable_path(const char *path) {
+    struct handle_table *table = &LOCAL->handles;
+    struct path_walk walk;
+    char *text = NULL, *buffer = local_alloc(PATH_MAX), *copy = NULL;
+    size_t bytes = 0;
+    if (buffer == NULL)
+        return; /* the old path stays: better than none */
+    spin_lock(&names_lock);
+    enum status status = path_walk(working_directory(), path, WALK_FOLLOW, &walk);
+    if (status == OK && walk.last == LAST_NAME)
+        status = names_path(walk.directory, walk.name, walk.length, buffer, PATH_MAX, &text);
+    if (status == OK && text != NULL) {
+        bytes = strlen(text) + 1;
+        copy = local_alloc(bytes);
+    }
+    if (copy != NULL) {
+        memcpy(copy, text, bytes);
+        if (table->executable != NULL)
+            local_free(table->executable, table->executable_size);
+        table->executable = copy;
+        table->executable_size = (uint32_t)bytes;
+    }
+    spin_unlock(&names_lock);
+    local_free(buffer, PATH_MAX);
+}
+
+/* Calls `act` for every handle of the calling process. */
+static void for_each_file(void (*act)(struct file *)) {
+    const struct handle_table *table = &LOCAL->handles;
+    for (unsigned block = 0; block < HANDLE_BLOCKS; block++) {
+        for (uint64_t left = table->used[block]; left != 0; left &= left - 1)
+            act(table->blocks[block][__builtin_ctzl(left)]);
+    }
+}
+
+void handles_fork(struct process *child) {
+    (void)child; /* its table says the same as the caller's */
+    for_each_file(file_ref);
+    inode_ref(working_directory());
+}
+
+void handles_fork_undo(struct process *child) {
+    (void)child;
+    for_each_file(file_unref);
+    inode_unref(working_directory());
+}
+
+void handles_close_all(void) {
+    handles_close_range(0, HANDLES_MAX - 1);
+    spin_lock(&names_lock);
+    struct inode *directory = LOCAL->handles.working_directory;
+    LOCAL->handles.working_directory = NULL;
+    spin_unlock(&names_lock);
+    if (directory != NULL)
+        inode_unref(directory);
+}
+
+enum status handles_init(void) {
+    static const char console[] = "/dev/console";
+    struct path_walk walk;
+    struct file *file;
+    LOCAL->handles.limit = HANDLES_DEFAULT;
+    LOCAL->handles.umask = 022;
+    spin_lock(&names_lock);
+    inode_ref(root_inode);
+    LOCAL->handles.working_directory = root_inode;
+    enum status status = path_walk(root_inode, console, WALK_FOLLOW, &walk);
+    if (status == OK && walk.inode == NULL)
+        status = ERR_NO_ENTRY;
+    if (status == OK)
+        status = file_create(walk.inode, O_RDWR, &file); /* the console's open does not sleep */
+    spin_unlock(&names_lock);
+    for (int i = 0, fd; status == OK && i < 3; i++)
+        status = handle_install(file, 0, false, &fd);
+    if (status == OK)
+        file_unref(file);
+    return status;
+}

@@ -1,0 +1,88 @@
+/*
+ * Open files and handles (file descriptors).
+ *
+ * struct file (GLOBAL) is what open() makes and dup and fork share: position, flags, what it is open on. A process's
+ * table of handles is LOCAL. A file on a memory object counts as an open of the object by each process that has a
+ * handle on it (ephmap_open/close): LOGICAL ACCESS and REVOKE hang on that.
+ */
+#ifndef KERNEL_FILE_H
+#define KERNEL_FILE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kernel/status.h"
+#include "mm/types.h"
+
+struct file;
+struct inode;
+struct memory_object;
+struct process;
+
+#define HANDLES_MAX     4096U /* of one process, whatever its limit says (RLIMIT_NOFILE's hard limit) */
+#define HANDLES_DEFAULT 1024U /* RLIMIT_NOFILE's soft limit at first */
+#define HANDLE_BLOCK    64U   /* handles that are allocated together: one bit each in a word */
+#define HANDLE_BLOCKS   (HANDLES_MAX / HANDLE_BLOCK)
+
+/*
+ * LOCAL; in struct local, copied with it at fork. Protected by process.handle_lock, but for the members said otherwise.
+ */
+struct handle_table {
+    struct file **blocks[HANDLE_BLOCKS];   /* local_alloc; of HANDLE_BLOCK files. Never freed while the process lives */
+    uint64_t used[HANDLE_BLOCKS];          /* a bit per handle: it is open */
+    uint64_t close_on_exec[HANDLE_BLOCKS]; /* likewise, only of handles that are used */
+    uint32_t first_free_block;             /* no block before it has a free handle */
+    uint32_t limit;                        /* RLIMIT_NOFILE, soft */
+    uint32_t closes;                       /* how many handles have been closed: see pipe.c */
+    uint32_t umask;
+    struct inode *working_directory; /* with a reference. Protected by names_lock */
+    char *executable;                /* absolute path of the running program, or NULL. Protected by names_lock */
+    uint32_t executable_size;        /* what was allocated for it */
+};
+
+/* RLIMIT_NOFILE of the calling process. Setting: ERR_NOT_PERMITTED above HANDLES_MAX. */
+uint64_t handles_limit(void);
+MUST_USE enum status handles_set_limit(uint64_t limit);
+
+/* The file behind a descriptor, with a reference (file_unref). ERR_BAD_HANDLE. */
+MUST_USE enum status handle_get(int fd, struct file **out);
+
+void file_ref(struct file *file);
+void file_unref(struct file *file);
+
+/* For mmap: the object, and whether the file is open for reading and writing. ERR_NO_DEVICE when it cannot be mapped.
+ */
+MUST_USE enum status file_mappable(struct file *file, struct memory_object **object, bool *readable, bool *writable);
+
+/*
+ * For execve: opens a path for execution: its object (with a reference and an ephmap_open of the calling process) and
+ * its last path component. ERR_NO_ENTRY, ERR_ACCESS, ERR_NOT_DIRECTORY, …
+ */
+MUST_USE enum status file_open_executable(const char *path, struct memory_object **object, char name[16]);
+/* Remembers the absolute path for /proc/self/exe. Called by exec when it cannot fail any more. */
+void file_set_executable_path(const char *path);
+
+/*
+ * Fork: the child's LOCAL copy of the table is in place; takes a reference on every file (and on the working directory
+ * …) on behalf of the child. Cannot fail. Undo (fork failed later): handles_fork_undo. Both run in the parent. Takes no
+ * lock: the caller holds handle_lock from before the copy until here, so that table and references agree.
+ */
+void handles_fork(struct process *child);
+void handles_fork_undo(struct process *child);
+/* exec: closes what is marked so. exit: closes everything. */
+void handles_close_on_exec(void);
+void handles_close_all(void);
+/* The first process: standard handles on the console, working directory "/". */
+MUST_USE enum status handles_init(void);
+
+/* Boot: makes the initial tree from a cpio newc archive. A malformed archive is one clear line and ERR_INVALID. */
+MUST_USE enum status names_init(const void *archive, size_t bytes);
+
+/*
+ * From the console driver's thread, always the same process: one byte of input. Handles line editing, Ctrl-C. Its first
+ * call opens the input buffer for that process (LOGICAL ACCESS). No lock held; does not sleep.
+ */
+void terminal_input(uint8_t byte);
+
+#endif

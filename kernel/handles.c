@@ -1,0 +1,232 @@
+/*
+ * The handle table of the calling process: descriptors to open files.
+ *
+ * Invariant: LOGICAL ACCESS, REVOKE – a process has a file's object open (ephmap_open) exactly as often as it has
+ * handles on it; the open comes before the handle and the close after it. Locks: process.handle_lock. The table is
+ * LOCAL: only its owner can touch it. Runs in the caller's space.
+ */
+#include "kernel/assert.h"
+#include "kernel/local.h"
+#include "kernel/names.h"
+#include "kernel/open_file.h"
+#include "kernel/process.h"
+#include "kernel/record_lock.h"
+#include "mm/ephmap.h"
+
+static struct handle_table *table(void) { return &LOCAL->handles; }
+static void lock(void) { spin_lock(&process_current()->handle_lock); }
+static void unlock(void) { spin_unlock(&process_current()->handle_lock); }
+
+/* The place of an open handle, or NULL. Handle lock held. */
+static struct file **find(unsigned fd) {
+    if (fd >= HANDLES_MAX || !(table()->used[fd / HANDLE_BLOCK] >> fd % HANDLE_BLOCK & 1))
+        return NULL;
+    return &table()->blocks[fd / HANDLE_BLOCK][fd % HANDLE_BLOCK];
+}
+
+enum status handle_get(int fd, struct file **out) {
+    lock();
+    struct file **place = find((unsigned)fd);
+    if (place == NULL) {
+        unlock();
+        return ERR_BAD_HANDLE;
+    }
+    struct file *file = *place;
+    file_ref(file);
+    unlock();
+    *out = file;
+    return OK;
+}
+
+/* The lowest free number ≥ minimum and below the limit, or the limit. Handle lock held. */
+static unsigned find_free(unsigned minimum) {
+    unsigned first = minimum / HANDLE_BLOCK;
+    uint64_t below = ((uint64_t)1 << minimum % HANDLE_BLOCK) - 1; /* count as used */
+    if (first < table()->first_free_block) {
+        first = table()->first_free_block;
+        below = 0;
+    }
+    for (unsigned block = first; block * HANDLE_BLOCK < table()->limit; block++, below = 0) {
+        uint64_t free = ~(table()->used[block] | below);
+        if (free != 0) {
+            unsigned fd = block * HANDLE_BLOCK + (unsigned)__builtin_ctzl(free);
+            return fd < table()->limit ? fd : table()->limit;
+        }
+        if (minimum == 0)
+            table()->first_free_block = block + 1;
+    }
+    return table()->limit;
+}
+
+/* Makes the block of `fd` exist. Handle lock held. */
+static enum status ensure_block(unsigned fd) {
+    struct file ***block = &table()->blocks[fd / HANDLE_BLOCK];
+    if (*block == NULL)
+        *block = local_alloc(HANDLE_BLOCK * sizeof(struct file *));
+    return *block != NULL ? OK : ERR_NO_MEMORY;
+}
+
+static void mark(unsigned fd, bool used, bool close_on_exec) {
+    uint64_t bit = (uint64_t)1 << fd % HANDLE_BLOCK;
+    uint64_t *used_word = &table()->used[fd / HANDLE_BLOCK], *exec_word = &table()->close_on_exec[fd / HANDLE_BLOCK];
+    *used_word = used ? *used_word | bit : *used_word & ~bit;
+    *exec_word = used && close_on_exec ? *exec_word | bit : *exec_word & ~bit;
+    if (!used && fd / HANDLE_BLOCK < table()->first_free_block)
+        table()->first_free_block = fd / HANDLE_BLOCK;
+}
+
+static enum status open_object(const struct file *file) {
+    return file->object != NULL ? ephmap_open(file->object) : OK;
+}
+
+/* A handle was taken out of the table: gives back what it stood for. No lock held. */
+static void let_go(struct file *file) {
+    if (file->operations->handle_closed != NULL)
+        file->operations->handle_closed(file);
+    if (file->inode->locks != NULL)
+        record_locks_drop(file->inode, process_current()->id);
+    if (file->object != NULL)
+        ephmap_close(file->object);
+    file_unref(file);
+}
+
+bool handles_exhausted(void) {
+    lock();
+    bool exhausted = find_free(0) >= table()->limit;
+    unlock();
+    return exhausted;
+}
+
+enum status handle_install(struct file *file, unsigned minimum, bool close_on_exec, int *fd) {
+    if (minimum >= table()->limit)
+        return minimum == 0 ? ERR_TOO_MANY_HANDLES : ERR_INVALID;
+    enum status status = open_object(file);
+    if (status != OK)
+        return status;
+    lock();
+    unsigned number = find_free(minimum);
+    status = number < table()->limit ? ensure_block(number) : ERR_TOO_MANY_HANDLES;
+    if (status == OK) {
+        file_ref(file);
+        table()->blocks[number / HANDLE_BLOCK][number % HANDLE_BLOCK] = file;
+        mark(number, true, close_on_exec);
+        *fd = (int)number;
+    }
+    unlock();
+    if (status != OK && file->object != NULL)
+        ephmap_close(file->object);
+    return status;
+}
+
+enum status handle_replace(int fd, struct file *file, bool close_on_exec) {
+    unsigned number = (unsigned)fd;
+    struct file *old = NULL;
+    if (number >= table()->limit)
+        return ERR_BAD_HANDLE;
+    enum status status = open_object(file);
+    if (status != OK)
+        return status;
+    lock();
+    status = ensure_block(number);
+    if (status == OK) {
+        struct file **place = find(number);
+        if (place != NULL) {
+            old = *place;
+            table()->closes++;
+        }
+        file_ref(file);
+        table()->blocks[number / HANDLE_BLOCK][number % HANDLE_BLOCK] = file;
+        mark(number, true, close_on_exec);
+    }
+    unlock();
+    if (status != OK && file->object != NULL)
+        ephmap_close(file->object);
+    if (old != NULL)
+        let_go(old);
+    return status;
+}
+
+enum status handle_close(int fd) {
+    lock();
+    struct file **place = find((unsigned)fd);
+    if (place == NULL) {
+        unlock();
+        return ERR_BAD_HANDLE;
+    }
+    struct file *file = *place;
+    *place = NULL;
+    mark((unsigned)fd, false, false);
+    table()->closes++;
+    unlock();
+    let_go(file);
+    return OK;
+}
+
+enum status handle_get_close_on_exec(int fd, bool *close_on_exec) {
+    unsigned number = (unsigned)fd;
+    lock();
+    bool found = find(number) != NULL;
+    if (found)
+        *close_on_exec = table()->close_on_exec[number / HANDLE_BLOCK] >> number % HANDLE_BLOCK & 1;
+    unlock();
+    return found ? OK : ERR_BAD_HANDLE;
+}
+
+enum status handle_set_close_on_exec(int fd, bool close_on_exec) {
+    lock();
+    bool found = find((unsigned)fd) != NULL;
+    if (found)
+        mark((unsigned)fd, true, close_on_exec);
+    unlock();
+    return found ? OK : ERR_BAD_HANDLE;
+}
+
+void handles_close_range(unsigned first, unsigned last) {
+    for (unsigned block = first / HANDLE_BLOCK; block < HANDLE_BLOCKS && block * HANDLE_BLOCK <= last; block++) {
+        for (uint64_t left = table()->used[block]; left != 0; left &= left - 1) {
+            unsigned fd = block * HANDLE_BLOCK + (unsigned)__builtin_ctzl(left);
+            if (fd >= first && fd <= last && handle_close((int)fd) != OK)
+                continue; /* another thread was faster */
+        }
+    }
+}
+
+void handles_mark_range(unsigned first, unsigned last) {
+    for (unsigned fd = first; fd <= last && fd < HANDLES_MAX; fd++) {
+        if (handle_set_close_on_exec((int)fd, true) != OK)
+            continue; /* not open */
+    }
+}
+
+void handles_close_on_exec(void) {
+    for (unsigned block = 0; block < HANDLE_BLOCKS; block++) {
+        for (uint64_t left = table()->close_on_exec[block]; left != 0; left &= left - 1) {
+            if (handle_close((int)(block * HANDLE_BLOCK + (unsigned)__builtin_ctzl(left))) != OK)
+                continue; /* cannot be: the program has one thread by now */
+        }
+    }
+}
+
+bool handles_can_read(const struct inode *inode) {
+    bool found = false;
+    lock();
+    for (unsigned block = 0; block < HANDLE_BLOCKS && !found; block++) {
+        for (uint64_t left = table()->used[block]; left != 0 && !found; left &= left - 1) {
+            const struct file *file = table()->blocks[block][__builtin_ctzl(left)];
+            found = file->inode == inode && file->readable;
+        }
+    }
+    unlock();
+    return found;
+}
+
+uint64_t handles_limit(void) { return table()->limit; }
+
+enum status handles_set_limit(uint64_t limit) {
+    if (limit > HANDLES_MAX)
+        return ERR_NOT_PERMITTED;
+    lock();
+    table()->limit = (uint32_t)limit;
+    unlock();
+    return OK;
+}

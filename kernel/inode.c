@@ -1,0 +1,110 @@
+/*
+ * Inodes: life, times, and what stat() says of them.
+ *
+ * Locks: none of its own; references are counted atomically. Runs in the caller's space.
+ */
+#include "kernel/inode.h"
+
+#include "kernel/names.h"
+#include "kernel/pipe.h"
+#include "kernel/string.h"
+#include "kernel/time.h"
+#include "mm/heap.h"
+#include "mm/object.h"
+
+#define DEVICE_NUMBER 1U /* st_dev: there is one file system */
+
+static uint64_t last_number; /* of an inode; atomic */
+
+struct linux_timespec time_of_day(void) {
+    uint64_t now = time_realtime();
+    return (struct linux_timespec){.seconds = (int64_t)(now / NS_PER_SECOND),
+                                   .nanoseconds = (int64_t)(now % NS_PER_SECOND)};
+}
+
+void inode_touch_modified(struct inode *inode) { inode->modified = inode->changed = time_of_day(); }
+void inode_touch_changed(struct inode *inode) { inode->changed = time_of_day(); }
+
+enum status inode_create(uint32_t mode, struct inode **out) {
+    struct inode *inode = global_alloc(sizeof(*inode));
+    if (inode == NULL)
+        return ERR_NO_MEMORY;
+    inode->refs = 1;
+    inode->mode = mode;
+    inode->number = __atomic_add_fetch(&last_number, 1, __ATOMIC_RELAXED);
+    inode->accessed = inode->modified = inode->changed = time_of_day();
+    mutex_init(&inode->append_lock);
+    *out = inode;
+    return OK;
+}
+
+void inode_ref(struct inode *inode) { __atomic_fetch_add(&inode->refs, 1, __ATOMIC_RELAXED); }
+
+/* Frees an inode that nothing refers to. Returns what it referred to itself: a directory its parent. */
+static struct inode *inode_destroy(struct inode *inode) {
+    struct inode *parent = NULL;
+    switch (inode->mode & S_IFMT) {
+    case S_IFREG:
+        if (inode->operations == &regular_operations && inode->object != NULL)
+            object_unref(inode->object);
+        break;
+    case S_IFDIR:
+        parent = inode->directory.parent;
+        directory_free(&inode->directory);
+        break;
+    case S_IFLNK:
+        if (inode->target != NULL)
+            global_free(inode->target, strlen(inode->target) + 1);
+        break;
+    case S_IFIFO:
+        if (inode->pipe != NULL)
+            pipe_destroy(inode->pipe);
+        break;
+    default:
+        break;
+    }
+    global_free(inode, sizeof(*inode));
+    return parent;
+}
+
+void inode_unref(struct inode *inode) {
+    /* A loop, not a recursion: a chain of removed directories may be long. */
+    while (inode != NULL && __atomic_sub_fetch(&inode->refs, 1, __ATOMIC_ACQ_REL) == 0)
+        inode = inode_destroy(inode);
+}
+
+static uint64_t device_number(uint32_t major, uint32_t minor) { return (uint64_t)major << 8 | minor; }
+
+void inode_stat(const struct inode *inode, struct linux_stat *out) {
+    *out = (struct linux_stat){
+        .device = DEVICE_NUMBER,
+        .inode = inode->number,
+        .links = inode->links,
+        .mode = inode->mode,
+        .uid = inode->uid,
+        .gid = inode->gid,
+        .block_size = PAGE_SIZE,
+        .accessed = inode->accessed,
+        .modified = inode->modified,
+        .changed = inode->changed,
+    };
+    switch (inode->mode & S_IFMT) {
+    case S_IFREG:
+        if (inode->operations == &regular_operations) {
+            out->size = (int64_t)inode->object->size;
+            out->blocks = (int64_t)(inode->object->pages * (PAGE_SIZE / 512));
+        }
+        break;
+    case S_IFDIR:
+        out->size = (int64_t)(inode->directory.count + 2) * 32;
+        break;
+    case S_IFLNK:
+        out->size = (int64_t)strlen(link_target(inode));
+        break;
+    case S_IFCHR:
+        out->device_number = device_number(inode->special->major, inode->special->minor);
+        break;
+    default:
+        break;
+    }
+}

@@ -1,0 +1,86 @@
+/*
+ * Open files from the inside: what the system calls, the file types and the handle table share.
+ */
+#ifndef KERNEL_OPEN_FILE_H
+#define KERNEL_OPEN_FILE_H
+
+#include "kernel/file.h"
+#include "kernel/inode.h"
+#include "kernel/wait.h"
+
+struct poll_table;
+
+/* Class GLOBAL. */
+struct file {
+    uint32_t refs;  /* atomic */
+    uint32_t flags; /* O_*: fcntl() changes O_APPEND, O_NONBLOCK …, the rest is constant. One store, one load */
+    bool readable, writable;                  /* constant */
+    const struct file_operations *operations; /* constant */
+    struct inode *inode;                      /* with a reference; constant */
+    struct memory_object *object;       /* of which each handle counts as an open (LOGICAL ACCESS), or NULL; constant */
+    struct mutex position_lock;         /* held across reads and writes that use the position */
+    uint64_t position;                  /* bytes; a directory: 2 + slot. Protected by position_lock */
+    char *content;                      /* the text of a /proc file, GLOBAL: metadata. Constant */
+    size_t content_bytes, content_size; /* constant: length; what was allocated */
+};
+
+/*
+ * What a type of file can do. A NULL member: it cannot (EINVAL; reading a directory EISDIR).
+ *
+ * Bytes go between the file and user memory that is within the user half but may fault. *done (0 before) counts bytes,
+ * also when an error follows them. *offset is where to begin, and moves to behind what was done; types with `seekable`
+ * unset ignore it. All may sleep. Callers have checked the access mode.
+ */
+struct file_operations {
+    bool seekable;
+    /* Called once when the file is made, before anyone else knows it. May replace file->object. */
+    enum status (*open)(struct file *file);
+    /* The last reference is gone. */
+    void (*release)(struct file *file);
+    /* A process closed a handle; it may have others, and calls in progress. Before its open of file->object is given
+     * back. */
+    void (*handle_closed)(struct file *file);
+    enum status (*read)(struct file *file, vaddr_t to, size_t bytes, uint64_t *offset, size_t *done);
+    enum status (*write)(struct file *file, vaddr_t from, size_t bytes, uint64_t *offset, size_t *done);
+    /* The same from the caller's LOCAL memory or stack. */
+    enum status (*write_kernel)(struct file *file, const void *from, size_t bytes, uint64_t *offset, size_t *done);
+    /* POLL* bits that hold now; with `table`, also puts the caller on the queues that say when they change. NULL:
+     * always ready. */
+    uint32_t (*poll)(struct file *file, struct poll_table *table);
+    /* ioctl; ERR_NOT_TERMINAL for what is not known. */
+    enum status (*control)(struct file *file, uint32_t command, uint64_t argument, int64_t *result);
+};
+
+/*
+ * A file open on `inode` (takes a reference of its own) as O_* in `flags` say. One reference. ERR_NO_MEMORY,
+ * ERR_TOO_MANY_FILES, what the type's open says.
+ */
+MUST_USE enum status file_create(struct inode *inode, uint32_t flags, struct file **out);
+
+/* Handles of the calling process. */
+
+/* Whether not one more handle can be had: asked before open() makes anything. */
+bool handles_exhausted(void);
+
+/*
+ * Installs `file` at the lowest free number ≥ minimum; the handle takes a reference of its own. ERR_TOO_MANY_HANDLES,
+ * ERR_INVALID (minimum beyond the limit), ERR_NO_MEMORY.
+ */
+MUST_USE enum status handle_install(struct file *file, unsigned minimum, bool close_on_exec, int *fd);
+
+/* Installs it at `fd`, closing what was there. ERR_BAD_HANDLE (beyond the limit), ERR_NO_MEMORY. */
+MUST_USE enum status handle_replace(int fd, struct file *file, bool close_on_exec);
+
+/* ERR_BAD_HANDLE. */
+MUST_USE enum status handle_close(int fd);
+MUST_USE enum status handle_get_close_on_exec(int fd, bool *close_on_exec);
+MUST_USE enum status handle_set_close_on_exec(int fd, bool close_on_exec);
+
+/* Closes, or marks close-on-exec, all handles from first to last. */
+void handles_close_range(unsigned first, unsigned last);
+void handles_mark_range(unsigned first, unsigned last);
+
+/* Whether the process has a handle by which it may read `inode`. Takes handle_lock. */
+bool handles_can_read(const struct inode *inode);
+
+#endif

@@ -1,0 +1,132 @@
+/*
+ * From a path to a place in the name tree.
+ *
+ * Permissions: everyone is the superuser here, who may search every directory.
+ * Locks: names_lock, held by the callers. Reads GLOBAL names and the caller's own path; never leaves the restricted
+ * space.
+ */
+#include "kernel/assert.h"
+#include "kernel/local.h"
+#include "kernel/names.h"
+#include "kernel/string.h"
+
+#define SYMLINKS_MAX 40U
+
+const char *link_target(const struct inode *link) {
+    if (link->target != NULL)
+        return link->target;
+    return LOCAL->handles.executable != NULL ? LOCAL->handles.executable : "";
+}
+
+static const char *skip_slashes(const char *path) {
+    while (*path == '/')
+        path++;
+    return path;
+}
+
+static size_t component_length(const char *path) {
+    size_t length = 0;
+    while (path[length] != '/' && path[length] != '\0')
+        length++;
+    return length;
+}
+
+static enum walk_last kind_of(const char *name, size_t length) {
+    if (name[0] != '.' || length > 2)
+        return LAST_NAME;
+    if (length == 1)
+        return LAST_DOT;
+    return name[1] == '.' ? LAST_DOT_DOT : LAST_NAME;
+}
+
+static struct inode *look_up(struct inode *directory, const char *name, size_t length, enum walk_last kind) {
+    if (kind == LAST_DOT)
+        return directory;
+    if (kind == LAST_DOT_DOT)
+        return directory->directory.parent;
+    struct directory_entry *entry = directory_find(&directory->directory, name, length);
+    return entry != NULL ? entry->inode : NULL;
+}
+
+enum status path_walk(struct inode *start, const char *path, unsigned flags, struct path_walk *walk) {
+    const char *rest[SYMLINKS_MAX]; /* what is to be walked behind the links that are being followed */
+    unsigned depth = 0, links = 0;
+    bool slash = false; /* behind a link that is the last component */
+    struct inode *directory = *path == '/' ? root_inode : start;
+
+    if (!inode_is(directory, S_IFDIR))
+        return ERR_NOT_DIRECTORY;
+    for (;;) {
+        path = skip_slashes(path);
+        if (*path == '\0' && depth > 0) {
+            path = rest[--depth];
+            continue;
+        }
+        if (*path == '\0') { /* no component at all, or a link to "/" */
+            *walk = (struct path_walk){.directory = directory, .inode = directory, .last = LAST_ROOT, .slash = true};
+            return OK;
+        }
+        size_t length = component_length(path);
+        if (length > NAME_MAX)
+            return ERR_NAME_TOO_LONG;
+        const char *next = skip_slashes(path + length);
+        bool final = *next == '\0' && depth == 0;
+        bool wants_directory = final && (slash || next != path + length);
+        enum walk_last kind = kind_of(path, length);
+        struct inode *inode = look_up(directory, path, length, kind);
+
+        if (inode == NULL && !final)
+            return ERR_NO_ENTRY;
+        if (inode != NULL && inode_is(inode, S_IFLNK) &&
+            (!final || (flags & WALK_FOLLOW) || (wants_directory && !(flags & WALK_PARENT)))) {
+            if (++links > SYMLINKS_MAX)
+                return ERR_TOO_MANY_SYMLINKS;
+            if (final)
+                slash = wants_directory;
+            if (*next != '\0')
+                rest[depth++] = next;
+            path = link_target(inode);
+            if (*path == '\0')
+                return ERR_NO_ENTRY;
+            if (*path == '/')
+                directory = root_inode;
+            continue;
+        }
+        if (final) {
+            *walk = (struct path_walk){directory, path, length, inode, kind, wants_directory};
+            bool wrong = wants_directory && !(flags & WALK_PARENT) && inode != NULL && !inode_is(inode, S_IFDIR);
+            return wrong ? ERR_NOT_DIRECTORY : OK;
+        }
+        if (!inode_is(inode, S_IFDIR))
+            return ERR_NOT_DIRECTORY;
+        directory = inode;
+        path = next;
+    }
+}
+
+enum status names_path(const struct inode *directory, const char *name, size_t length, char *buffer, size_t size,
+                       char **text) {
+    size_t at = size - 1; /* size ≥ 2 */
+    buffer[at] = '\0';
+    if (name != NULL) {
+        if (at < length + 1)
+            return ERR_RANGE;
+        at -= length;
+        memcpy(buffer + at, name, length);
+        buffer[--at] = '/';
+    }
+    for (const struct inode *here = directory; here != root_inode; here = here->directory.parent) {
+        const struct directory_entry *entry = here->directory.self;
+        if (entry == NULL)
+            return ERR_NO_ENTRY;
+        if (at < (size_t)entry->length + 1)
+            return ERR_RANGE;
+        at -= entry->length;
+        memcpy(buffer + at, entry->name, entry->length);
+        buffer[--at] = '/';
+    }
+    if (buffer[at] == '\0')
+        buffer[--at] = '/';
+    *text = buffer + at;
+    return OK;
+}

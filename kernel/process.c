@@ -1,0 +1,249 @@
+/*
+ * Owns: the process tree, pids, creation and the collecting of the dead.
+ * Locks: processes_lock (rank PROCESSES, interrupts off). Space: restricted.
+ */
+#include "kernel/process.h"
+
+#include "arch/cpu.h"
+#include "kernel/assert.h"
+#include "kernel/process_life.h"
+#include "kernel/reap.h"
+#include "kernel/signal.h"
+#include "kernel/string.h"
+#include "kernel/thread_create.h"
+#include "kernel/time.h"
+#include "mm/boot.h"
+#include "mm/ephmap.h"
+#include "mm/heap.h"
+#include "mm/local.h"
+#include "mm/roots.h"
+
+#define ID_MAX 32768U
+#define PROCESSES_MAX 4096U
+#define RESERVE_FRAMES 256U /* no process is made out of the last frames: the living need them to finish */
+
+struct spinlock processes_lock = SPINLOCK_INIT(RANK_PROCESSES);
+struct list all_processes = {&all_processes, &all_processes};
+struct process *init_process;
+struct process kernel_process;
+
+static unsigned processes; /* protected by processes_lock */
+static uint32_t last_id;   /* protected by processes_lock */
+
+unsigned process_count(void) { return processes; }
+
+unsigned thread_count(void) {
+    unsigned count = 0;
+    bool irq = spin_lock_irq(&processes_lock);
+    list_for_each(link, &all_processes) {
+        count += container_of(link, struct process, all_link)->thread_count;
+    }
+    spin_unlock_irq(&processes_lock, irq);
+    return count;
+}
+
+struct process *process_find(uint32_t id) {
+    list_for_each(link, &all_processes) {
+        struct process *process = container_of(link, struct process, all_link);
+        if (process->id == id)
+            return process;
+    }
+    return NULL;
+}
+
+uint32_t process_next_id(void) {
+    static bool wrapped;
+    for (;;) {
+        if (++last_id == ID_MAX) {
+            last_id = 2;
+            wrapped = true;
+        }
+        if (!wrapped || (process_find(last_id) == NULL && thread_find(last_id) == NULL))
+            return last_id;
+    }
+}
+
+void process_init(struct process *process) {
+    list_init(&process->children);
+    list_init(&process->sibling_link);
+    list_init(&process->all_link);
+    list_init(&process->threads);
+    list_init(&process->dead_threads);
+    list_init(&process->view_sets);
+    wait_queue_init(&process->child_exited);
+    wait_queue_init(&process->vfork_released);
+    wait_queue_init(&process->thread_left);
+    spin_init(&process->signal_lock, RANK_SIGNAL);
+    spin_init(&process->local_lock, RANK_HEAP_LOCAL);
+    spin_init(&process->handle_lock, RANK_HANDLES);
+    process->exit_signal = 17; /* SIGCHLD */
+    process->start_time = time_monotonic();
+}
+
+struct user_space *user_space_create(void) {
+    struct user_space *space = global_alloc(sizeof *space);
+    if (space != NULL) {
+        mutex_init(&space->lock);
+        space->refs = 1;
+    }
+    return space;
+}
+
+/* A process with roots and an id, in no list yet. */
+enum status process_allocate(struct process **out) {
+    if (processes >= PROCESSES_MAX)
+        return ERR_AGAIN;
+    if (frame_free_count() < RESERVE_FRAMES)
+        return ERR_NO_MEMORY;
+    struct process *process = global_alloc(sizeof *process);
+    if (process == NULL)
+        return ERR_NO_MEMORY;
+    process_init(process);
+    bool irq = spin_lock_irq(&processes_lock);
+    process->id = process_next_id();
+    spin_unlock_irq(&processes_lock, irq);
+    enum status status = roots_create(&process->roots, process->id);
+    if (status != OK) {
+        global_free(process, sizeof *process);
+        return status;
+    }
+    *out = process;
+    return OK;
+}
+
+void process_link_into_tree(struct process *process, struct process *parent) {
+    bool irq = spin_lock_irq(&processes_lock);
+    process->parent = parent;
+    process->group = parent->group;
+    process->session = parent->session;
+    process->uid = parent->uid;
+    process->gid = parent->gid;
+    memcpy(process->name, parent->name, sizeof process->name);
+    list_push_back(&parent->children, &process->sibling_link);
+    list_push_back(&all_processes, &process->all_link);
+    processes++;
+    spin_unlock_irq(&processes_lock, irq);
+}
+
+/* What remains of a process when its last thread has left: clean stacks, tables, two structs. */
+void process_free(struct process *process) {
+    while (!list_empty(&process->dead_threads)) {
+        struct thread *thread = container_of(process->dead_threads.next, struct thread, process_link);
+        list_remove(&thread->process_link);
+        thread_free(thread);
+    }
+    roots_destroy(&process->roots);
+    global_free(process, sizeof *process);
+}
+
+static void unlink_from_tree(struct process *process) {
+    list_remove(&process->sibling_link);
+    list_remove(&process->all_link);
+    processes--;
+}
+
+/* --- The dead ---------------------------------------------------------------------------------------------------------- */
+
+/* The parent does not want to know: SIGCHLD ignored, or no parent that could ask. */
+static bool nobody_waits(const struct process *process) {
+    const uint64_t child_signal = 1UL << (17 - 1);
+    return process->parent == NULL || process->parent->dying || (process->parent->ignored & child_signal) ||
+           process->parent == &kernel_process;
+}
+
+static struct signal_origin exit_origin(const struct process *process) {
+    enum { CLD_EXITED = 1, CLD_KILLED = 2 };
+    bool killed = process->exit_status & 0x7f;
+    return (struct signal_origin){
+        .code = killed ? CLD_KILLED : CLD_EXITED,
+        .pid = process->id,
+        .uid = process->uid,
+        .status = killed ? process->exit_status & 0x7f : process->exit_status >> 8 & 0xff,
+    };
+}
+
+static void process_is_gone(struct process *process) {
+    struct signal_origin origin = exit_origin(process);
+    bool irq = spin_lock_irq(&processes_lock);
+    struct process *parent = process->parent;
+    bool free_now = nobody_waits(process);
+    if (free_now)
+        unlink_from_tree(process);
+    else
+        process->zombie = true;
+    spin_unlock_irq(&processes_lock, irq);
+    if (process == init_process)
+        init_has_exited(process->exit_status);
+    if (parent != NULL && !parent->dying && parent != &kernel_process) {
+        if (process->exit_signal != 0)
+            signal_send_process(parent, (int)process->exit_signal, &origin);
+        wake_all(&parent->child_exited);
+    }
+    if (free_now)
+        process_free(process);
+}
+
+void reap_thread(struct thread *thread) {
+    struct process *process = thread->process;
+    bool last = process->dying;
+    thread_give_back(process, thread);
+    if (last)
+        process_is_gone(process);
+    else
+        wake_all(&process->thread_left);
+}
+
+/* --- wait4 ------------------------------------------------------------------------------------------------------------- */
+
+static bool matches(const struct process *child, int64_t which) {
+    if (which == -1)
+        return true;
+    if (which == 0)
+        return child->group == process_current()->group;
+    return which > 0 ? child->id == which : child->group == -which;
+}
+
+/* Finds a zombie to collect; *any says whether a child matches at all. processes_lock held. */
+static struct process *find_zombie(int64_t which, bool *any) {
+    *any = false;
+    list_for_each(link, &process_current()->children) {
+        struct process *child = container_of(link, struct process, sibling_link);
+        if (!matches(child, which))
+            continue;
+        *any = true;
+        if (child->zombie)
+            return child;
+    }
+    return NULL;
+}
+
+static bool collect(int64_t which, bool leave, struct wait_result *out, bool *any) {
+    bool irq = spin_lock_irq(&processes_lock);
+    struct process *child = find_zombie(which, any);
+    if (child != NULL) {
+        *out = (struct wait_result){child->id, child->exit_status, child->cpu_time + child->children_cpu_time};
+        if (!leave) {
+            process_current()->children_cpu_time += out->cpu_time;
+            unlink_from_tree(child);
+        }
+    }
+    spin_unlock_irq(&processes_lock, irq);
+    if (child != NULL && !leave)
+        process_free(child);
+    return child != NULL;
+}
+
+enum status process_wait(int64_t which, bool no_hang, bool leave, struct wait_result *out) {
+    struct wait_queue *queue = &process_current()->child_exited;
+    *out = (struct wait_result){0};
+    for (;;) {
+        struct waiter waiter;
+        bool any;
+        wait_begin(queue, &waiter);
+        bool found = collect(which, leave, out, &any);
+        enum status status = found ? OK : !any ? ERR_NO_CHILD : no_hang ? OK : wait_sleep(WAIT_FOREVER);
+        wait_end(&waiter);
+        if (found || !any || no_hang || status != OK)
+            return status;
+    }
+}

@@ -1,0 +1,120 @@
+/*
+ * A process, class GLOBAL: identity, family, exit state, roots, counters. What must be seen by nobody else is in
+ * `struct local` (kernel/local.h).
+ */
+#ifndef KERNEL_PROCESS_H
+#define KERNEL_PROCESS_H
+
+#include "arch/cpu.h"
+#include "kernel/list.h"
+#include "kernel/thread.h"
+#include "kernel/wait.h"
+#include "mm/paging.h"
+
+#define SIGNAL_COUNT 64
+#define PROCESS_NAME_SIZE 16
+#define PROCESS_THREADS_MAX (3 * 64)
+
+/* One user half. Shared by parent and child of a vfork until the child execs or exits. Class GLOBAL. */
+struct user_space {
+    struct mutex lock; /* VMAs and page tables of the user half */
+    uint32_t refs;     /* processes that have it. Protected by rank PROCESSES */
+    uint64_t resident; /* user pages present. Protected by lock */
+};
+
+/* What is known of a pending signal's sender: metadata. */
+struct signal_origin {
+    int32_t code; /* SI_USER, CLD_EXITED, … */
+    uint32_t pid, uid;
+    int32_t status;
+};
+
+struct process {
+    uint32_t id; /* constant */
+    struct roots roots;
+    struct user_space *user_space; /* replaced only by exec of a vfork child. Protected by rank PROCESSES */
+
+    /* Family and exit. Protected by processes_lock (rank PROCESSES). */
+    struct process *parent;
+    struct list children, sibling_link, all_link;
+    struct list threads;      /* of struct thread.process_link */
+    struct list dead_threads; /* likewise; left for good, their stacks clean: for reuse */
+    unsigned thread_count;
+    uint32_t group, session;
+    bool dying;  /* its last thread has begun to take it down */
+    bool zombie; /* and has left: the parent may collect it */
+    bool being_killed;
+    int exit_status;                  /* wait4's encoding */
+    struct wait_queue child_exited;   /* woken when a child of this process becomes a zombie */
+    struct wait_queue vfork_released; /* woken when a vfork child of this process execs or exits */
+    struct thread *vfork_parent;      /* the thread that waits for this child's exec or exit, or NULL */
+    struct wait_queue thread_left;    /* woken when one of its threads has gone */
+    uint32_t exit_signal;             /* sent to the parent; SIGCHLD or 0 */
+    uint64_t cpu_time, children_cpu_time; /* nanoseconds */
+    uint64_t start_time;
+
+    /* Signals. Protected by signal_lock. */
+    struct spinlock signal_lock; /* rank SIGNAL */
+    uint64_t pending;            /* for any thread; bit n-1 is signal n */
+    uint64_t ignored;            /* copy of what the LOCAL action table ignores, for senders */
+    uint64_t caught;             /* likewise, has a handler */
+    struct signal_origin origin[SIGNAL_COUNT];
+
+    struct spinlock local_lock;  /* rank HEAP_LOCAL: the LOCAL heap */
+    struct spinlock handle_lock; /* rank HANDLES: the LOCAL handle table */
+    struct spinlock views_lock;  /* rank VIEWS */
+    struct list view_sets;       /* objects it has open: struct object_view_set. Protected by the views lock */
+
+    uint32_t uid, gid;
+    char name[PROCESS_NAME_SIZE]; /* of the program: metadata */
+    uint64_t stack_slots[PROCESS_THREADS_MAX / 64];      /* bitmap of stack slots in use. Protected by processes_lock. */
+
+    struct cpu_counters counters; /* this process's share. Updated by the CPU it runs on */
+};
+
+extern struct spinlock processes_lock; /* rank PROCESSES */
+extern struct list all_processes;      /* struct process.all_link. Protected by processes_lock */
+extern struct process *init_process;   /* pid 1. Constant once made */
+extern struct process kernel_process;  /* id 0: idle threads and the console thread */
+
+static inline struct process *process_current(void) { return thread_current()->process; }
+
+/* By id; NULL when there is none. processes_lock held. Zombies are found too. */
+struct process *process_find(uint32_t id);
+
+enum fork_flags {
+    FORK_VFORK = 1,    /* the parent waits until the child execs or exits */
+    FORK_SHARE_VM = 2, /* with FORK_VFORK only: share the user half meanwhile */
+};
+
+/*
+ * Makes a child of the caller, a copy of it with one thread which returns 0 from the system call. *child_id gets its pid.
+ * `stack`: new user stack pointer or 0. ERR_NO_MEMORY, ERR_AGAIN. On error nothing is left behind. May sleep.
+ */
+MUST_USE enum status process_fork(unsigned flags, vaddr_t stack, uint32_t exit_signal, uint32_t *child_id);
+
+/* Ends the calling thread; when it is the last, the process, with wait4's `status`. */
+_Noreturn void thread_exit(int status);
+/* Ends the calling process: the other threads are told to die. `status` is wait4's encoding. */
+_Noreturn void process_exit(int status);
+
+struct wait_result {
+    uint32_t pid;
+    int status;
+    uint64_t cpu_time;
+};
+/*
+ * wait4: `which` > 0 a pid, -1 any, 0 own group, < -1 a group. With no_hang, pid 0 when none is ready. ERR_NO_CHILD,
+ * ERR_RESTART. The child is freed. May sleep.
+ */
+MUST_USE enum status process_wait(int64_t which, bool no_hang, bool leave, struct wait_result *out);
+
+/* Called by exec once it cannot fail any more: the caller is the only thread left and gets an empty user half of its own. */
+MUST_USE enum status process_begin_exec(void);
+void process_release_vfork(void);
+
+/* How many there are (for limits and statistics). */
+unsigned process_count(void);
+unsigned thread_count(void);
+
+#endif

@@ -1,0 +1,27 @@
+/*
+ * Between the files that make and end processes.
+ */
+#ifndef KERNEL_PROCESS_LIFE_H
+#define KERNEL_PROCESS_LIFE_H
+
+#include "kernel/process.h"
+
+/* Lists, locks and queues of a zeroed struct process. */
+void process_init(struct process *process);
+
+/* A process with an id and roots, in no list. ERR_AGAIN, ERR_NO_MEMORY. Undo: process_free. */
+MUST_USE enum status process_allocate(struct process **out);
+void process_link_into_tree(struct process *process, struct process *parent);
+
+/* Frees one that has neither user half nor LOCAL any more and is in no list. */
+void process_free(struct process *process);
+
+MUST_USE struct user_space *user_space_create(void);
+
+/* A process born in the kernel, with its first thread, which begins with `entry`. Not started. */
+MUST_USE enum status process_create_kernel(const char *name, void (*entry)(void), struct process **out);
+
+/* pid 1 has left the machine (kernel/main.c). */
+void init_has_exited(int status);
+
+#endif

@@ -1,0 +1,105 @@
+/*
+ * Regular files: their bytes are those of a memory object, reached through EPHMAP windows (mm/object.c).
+ *
+ * Invariant: LOGICAL ACCESS – every process with a handle on the file has the object open; it may see all of it,
+ * because everyone is the superuser, who may open any file for reading. Locks: inode.append_lock across a write at the
+ * end. Runs in the caller's space.
+ */
+#include "arch/uaccess.h"
+#include "kernel/names.h"
+#include "kernel/open_file.h"
+#include "mm/ephmap.h"
+#include "mm/object.h"
+
+static enum status regular_open(struct file *file) {
+    file->object = file->inode->object;
+    return OK;
+}
+
+static enum status regular_read(struct file *file, vaddr_t to, size_t bytes, uint64_t *offset, size_t *done) {
+    enum status status = object_read(file->object, *offset, to, bytes, done);
+    *offset += *done;
+    return status;
+}
+
+static enum status write_at(struct file *file, vaddr_t from, size_t bytes, uint64_t *offset, size_t *done) {
+    if (*offset >= OBJECT_SIZE_MAX)
+        return ERR_FILE_TOO_BIG;
+    if (bytes > OBJECT_SIZE_MAX - *offset)
+        bytes = OBJECT_SIZE_MAX - *offset;
+    enum status status = object_write(file->object, *offset, from, bytes, true, done);
+    *offset += *done;
+    if (*done > 0)
+        inode_touch_modified(file->inode);
+    return status == ERR_NO_MEMORY ? ERR_NO_SPACE : status;
+}
+
+static enum status regular_write(struct file *file, vaddr_t from, size_t bytes, uint64_t *offset, size_t *done) {
+    if (bytes == 0)
+        return OK;
+    if (!(file->flags & O_APPEND))
+        return write_at(file, from, bytes, offset, done);
+    mutex_lock(&file->inode->append_lock);
+    *offset = file->object->size;
+    enum status status = write_at(file, from, bytes, offset, done);
+    mutex_unlock(&file->inode->append_lock);
+    return status;
+}
+
+static enum status regular_write_kernel(struct file *file, const void *from, size_t bytes, uint64_t *offset,
+                                        size_t *done) {
+    if (*offset >= OBJECT_SIZE_MAX || bytes > OBJECT_SIZE_MAX - *offset)
+        return ERR_FILE_TOO_BIG;
+    mutex_lock(&file->inode->append_lock);
+    if (file->flags & O_APPEND)
+        *offset = file->object->size;
+    enum status status = object_write_kernel(file->object, *offset, from, bytes);
+    mutex_unlock(&file->inode->append_lock);
+    if (status != OK)
+        return status == ERR_NO_MEMORY ? ERR_NO_SPACE : status;
+    inode_touch_modified(file->inode);
+    *offset += bytes;
+    *done = bytes;
+    return OK;
+}
+
+enum status regular_resize(struct inode *inode, uint64_t size) {
+    /* The bytes behind the new end are cleared through a window: the caller needs the object open, by name as by
+     * handle. */
+    enum status status = ephmap_open(inode->object);
+    if (status != OK)
+        return status;
+    mutex_lock(&inode->append_lock);
+    status = object_resize(inode->object, size);
+    mutex_unlock(&inode->append_lock);
+    ephmap_close(inode->object);
+    if (status == OK)
+        inode_touch_modified(inode);
+    return status == ERR_NO_MEMORY ? ERR_NO_SPACE : status;
+}
+
+static enum status regular_control(struct file *file, uint32_t command, uint64_t argument, int64_t *result) {
+    (void)result;
+    if (command != FIONREAD)
+        return ERR_NOT_TERMINAL;
+    uint64_t size = file->object->size, left = file->position < size ? size - file->position : 0;
+    int32_t answer = left < INT32_MAX ? (int32_t)left : INT32_MAX;
+    return copy_to_user(argument, &answer, sizeof(answer));
+}
+
+const struct file_operations regular_operations = {
+    .seekable = true,
+    .open = regular_open,
+    .read = regular_read,
+    .write = regular_write,
+    .write_kernel = regular_write_kernel,
+    .control = regular_control,
+};
+
+/* Symbolic links are opened with O_PATH only. */
+static enum status nothing_open(struct file *file) {
+    (void)file;
+    return ERR_TOO_MANY_SYMLINKS;
+}
+
+const struct file_operations nothing_operations = {.open = nothing_open};

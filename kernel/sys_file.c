@@ -1,0 +1,153 @@
+/*
+ * System calls on the content of open files: read, write, seek and their relatives.
+ *
+ * Locks: see transfer.c. Runs in the caller's space.
+ */
+#include "arch/uaccess.h"
+#include "kernel/names.h"
+#include "kernel/syscall_table.h"
+#include "kernel/transfer.h"
+#include "mm/heap.h"
+#include "mm/object.h"
+
+enum seek_from { SEEK_SET, SEEK_CUR, SEEK_END, SEEK_DATA, SEEK_HOLE };
+
+static enum status plain(struct syscall *call, enum transfer_direction direction, uint64_t offset) {
+    struct file *file;
+    size_t done = 0;
+    enum status status = handle_get((int)call->arg[0], &file);
+    if (status != OK)
+        return status;
+    status = transfer(file, direction, call->arg[1], call->arg[2], offset, &done);
+    file_unref(file);
+    call->result = (int64_t)done;
+    return status;
+}
+
+enum status sys_read(struct syscall *call) { return plain(call, TRANSFER_READ, POSITION_OF_FILE); }
+enum status sys_write(struct syscall *call) { return plain(call, TRANSFER_WRITE, POSITION_OF_FILE); }
+
+enum status sys_pread64(struct syscall *call) {
+    if ((int64_t)call->arg[3] < 0)
+        return ERR_INVALID;
+    return plain(call, TRANSFER_READ, call->arg[3]);
+}
+
+enum status sys_pwrite64(struct syscall *call) {
+    if ((int64_t)call->arg[3] < 0)
+        return ERR_INVALID;
+    return plain(call, TRANSFER_WRITE, call->arg[3]);
+}
+
+static enum status vectors(struct syscall *call, enum transfer_direction direction, uint64_t offset) {
+    struct file *file;
+    size_t done = 0;
+    enum status status = handle_get((int)call->arg[0], &file);
+    if (status != OK)
+        return status;
+    status = transfer_vectors(file, direction, call->arg[1], (int64_t)call->arg[2], offset, &done);
+    file_unref(file);
+    call->result = (int64_t)done;
+    return status;
+}
+
+enum status sys_readv(struct syscall *call) { return vectors(call, TRANSFER_READ, POSITION_OF_FILE); }
+enum status sys_writev(struct syscall *call) { return vectors(call, TRANSFER_WRITE, POSITION_OF_FILE); }
+
+enum status sys_preadv(struct syscall *call) {
+    if ((int64_t)call->arg[3] < 0)
+        return ERR_INVALID;
+    return vectors(call, TRANSFER_READ, call->arg[3]);
+}
+
+enum status sys_pwritev(struct syscall *call) {
+    if ((int64_t)call->arg[3] < 0)
+        return ERR_INVALID;
+    return vectors(call, TRANSFER_WRITE, call->arg[3]);
+}
+
+static uint64_t size_of(const struct file *file) {
+    return file->operations == &regular_operations ? file->object->size : file->content_bytes;
+}
+
+static enum status seek(const struct file *file, int64_t offset, unsigned from, uint64_t *position) {
+    int64_t base = 0, target, size = (int64_t)size_of(file);
+    switch (from) {
+    case SEEK_SET:
+        break;
+    case SEEK_CUR:
+        base = (int64_t)file->position;
+        break;
+    case SEEK_END:
+        base = size;
+        break;
+    case SEEK_DATA: /* a file without holes, as far as anyone can tell */
+    case SEEK_HOLE:
+        if (offset < 0 || offset >= size)
+            return ERR_NO_DEVICE_ADDRESS;
+        *position = from == SEEK_DATA ? (uint64_t)offset : (uint64_t)size;
+        return OK;
+    default:
+        return ERR_INVALID;
+    }
+    if (__builtin_add_overflow(base, offset, &target) || target < 0 || target > (int64_t)OBJECT_SIZE_MAX)
+        return ERR_INVALID;
+    *position = (uint64_t)target;
+    return OK;
+}
+
+enum status sys_lseek(struct syscall *call) {
+    struct file *file;
+    enum status status = handle_get((int)call->arg[0], &file);
+    if (status != OK)
+        return status;
+    if (file->flags & O_PATH) {
+        status = ERR_BAD_HANDLE;
+    } else if (!file->operations->seekable) {
+        status = ERR_NOT_SEEKABLE;
+    } else {
+        mutex_lock(&file->position_lock);
+        status = seek(file, (int64_t)call->arg[1], (unsigned)call->arg[2], &file->position);
+        if (status == OK)
+            call->result = (int64_t)file->position;
+        mutex_unlock(&file->position_lock);
+    }
+    file_unref(file);
+    return status;
+}
+
+/* Files are in memory: nothing is behind them that they could be written to. */
+enum status sys_fsync(struct syscall *call) {
+    struct file *file;
+    enum status status = handle_get((int)call->arg[0], &file);
+    if (status != OK)
+        return status;
+    if (file->flags & O_PATH)
+        status = ERR_BAD_HANDLE;
+    else if (!inode_is(file->inode, S_IFREG) && !inode_is(file->inode, S_IFDIR))
+        status = ERR_INVALID;
+    file_unref(file);
+    return status;
+}
+
+enum status sys_fdatasync(struct syscall *call) { return sys_fsync(call); }
+
+enum status sys_sync(struct syscall *call) {
+    (void)call;
+    return OK;
+}
+
+enum status sys_fadvise64(struct syscall *call) {
+    struct file *file;
+    enum status status = handle_get((int)call->arg[0], &file);
+    if (status != OK)
+        return status;
+    if (file->flags & O_PATH)
+        status = ERR_BAD_HANDLE;
+    else if (inode_is(file->inode, S_IFIFO))
+        status = ERR_NOT_SEEKABLE;
+    else if ((unsigned)call->arg[3] > 5) /* POSIX_FADV_NOREUSE; none of them changes anything for pages in memory */
+        status = ERR_INVALID;
+    file_unref(file);
+    return status;
+}

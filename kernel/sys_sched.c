@@ -1,0 +1,81 @@
+/*
+ * Scheduling as far as programs see it. There is one class and no priorities: what would change them is accepted and
+ * changes nothing. No state. Any space; may sleep.
+ */
+#include "arch/cpu.h"
+#include "arch/uaccess.h"
+#include "kernel/process.h"
+#include "kernel/sched.h"
+#include "kernel/syscall_table.h"
+
+enum { PRIO_USER = 2, NICE_ZERO = 20 }; /* getpriority returns 20 - nice */
+_Static_assert(CPU_MAX <= 64, "a set of CPUs is one word");
+
+enum status sys_sched_yield(struct syscall *call) {
+    (void)call;
+    sched_yield();
+    return OK;
+}
+
+static bool thread_exists(uint64_t id) {
+    if ((int32_t)id == 0)
+        return true;
+    bool irq = spin_lock_irq(&processes_lock);
+    bool exists = (int32_t)id > 0 && thread_find((uint32_t)id) != NULL;
+    spin_unlock_irq(&processes_lock, irq);
+    return exists;
+}
+
+static uint64_t cpus_online(void) {
+    uint64_t set = 0;
+
+    for (unsigned i = 0; i < CPU_MAX; i++) {
+        if (cpus[i].self != NULL)
+            set |= 1UL << i;
+    }
+    return set;
+}
+
+enum status sys_sched_getaffinity(struct syscall *call) {
+    uint64_t set = cpus_online();
+
+    if (call->arg[1] < sizeof(set) || call->arg[1] % sizeof(set) != 0)
+        return ERR_INVALID;
+    if (!thread_exists(call->arg[0]))
+        return ERR_NO_PROCESS;
+    call->result = sizeof(set);
+    return copy_to_user(call->arg[2], &set, sizeof(set));
+}
+
+/* Checked, and then left to the scheduler: threads do not move between CPUs yet. */
+enum status sys_sched_setaffinity(struct syscall *call) {
+    uint64_t set = 0;
+    size_t bytes = call->arg[1] < sizeof(set) ? call->arg[1] : sizeof(set);
+    enum status status = copy_from_user(&set, call->arg[2], bytes);
+
+    if (status != OK)
+        return status;
+    if (!thread_exists(call->arg[0]))
+        return ERR_NO_PROCESS;
+    return set & cpus_online() ? OK : ERR_INVALID;
+}
+
+enum status sys_getcpu(struct syscall *call) {
+    uint32_t cpu = this_cpu->index, node = 0;
+    enum status status = OK;
+
+    if (call->arg[0] != 0)
+        status = copy_to_user(call->arg[0], &cpu, sizeof(cpu));
+    if (status == OK && call->arg[1] != 0)
+        status = copy_to_user(call->arg[1], &node, sizeof(node));
+    return status;
+}
+
+enum status sys_getpriority(struct syscall *call) {
+    if ((uint32_t)call->arg[0] > PRIO_USER)
+        return ERR_INVALID;
+    call->result = NICE_ZERO;
+    return OK;
+}
+
+enum status sys_setpriority(struct syscall *call) { return (uint32_t)call->arg[0] > PRIO_USER ? ERR_INVALID : OK; }

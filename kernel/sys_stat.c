@@ -1,0 +1,127 @@
+/*
+ * What there is to know about files: stat, access, statfs.
+ *
+ * Locks: names_lock while an inode is read by path. Runs in the caller's space. All of it is metadata.
+ */
+#include "arch/uaccess.h"
+#include "kernel/path.h"
+#include "kernel/syscall_table.h"
+#include "mm/frame.h"
+
+#define ACCESS_EXECUTE 1U
+#define ACCESS_ALL     7U
+#define TMPFS_MAGIC    0x01021994
+
+struct linux_statfs {
+    int64_t type, block_size;
+    uint64_t blocks, blocks_free, blocks_available, files, files_free;
+    int32_t id[2];
+    int64_t name_max, fragment_size, flags, spare[4];
+};
+_Static_assert(sizeof(struct linux_statfs) == 120, "what programs allocate");
+
+static enum status stat_path(int dirfd, vaddr_t address, vaddr_t to, unsigned flags) {
+    struct path path;
+    struct inode *inode;
+    struct linux_stat stat;
+    enum status status = path_begin(&path, dirfd, address, flags);
+    if (status != OK)
+        return status;
+    spin_lock(&names_lock);
+    status = path_find(&path, flags & AT_SYMLINK_NOFOLLOW ? 0 : WALK_FOLLOW, &inode);
+    if (status == OK)
+        inode_stat(inode, &stat);
+    spin_unlock(&names_lock);
+    path_end(&path);
+    return status == OK ? copy_to_user(to, &stat, sizeof(stat)) : status;
+}
+
+static enum status stat_file(int fd, vaddr_t to) {
+    struct file *file;
+    struct linux_stat stat;
+    enum status status = handle_get(fd, &file);
+    if (status != OK)
+        return status;
+    inode_stat(file->inode, &stat);
+    file_unref(file);
+    return copy_to_user(to, &stat, sizeof(stat));
+}
+
+enum status sys_stat(struct syscall *call) { return stat_path(AT_FDCWD, call->arg[0], call->arg[1], 0); }
+
+enum status sys_lstat(struct syscall *call) {
+    return stat_path(AT_FDCWD, call->arg[0], call->arg[1], AT_SYMLINK_NOFOLLOW);
+}
+
+enum status sys_fstat(struct syscall *call) { return stat_file((int)call->arg[0], call->arg[1]); }
+
+enum status sys_newfstatat(struct syscall *call) {
+    unsigned flags = (unsigned)call->arg[3];
+    if (flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | AT_NO_AUTOMOUNT))
+        return ERR_INVALID;
+    return stat_path((int)call->arg[0], call->arg[1], call->arg[2], flags);
+}
+
+/* Everyone is the superuser: what counts is that it exists and, for execution, that anyone may. */
+static enum status check_access(int dirfd, vaddr_t address, unsigned mode, unsigned flags) {
+    struct path path;
+    struct inode *inode;
+    if ((mode & ~ACCESS_ALL) || (flags & ~(AT_EACCESS | AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)))
+        return ERR_INVALID;
+    enum status status = path_begin(&path, dirfd, address, flags);
+    if (status != OK)
+        return status;
+    spin_lock(&names_lock);
+    status = path_find(&path, flags & AT_SYMLINK_NOFOLLOW ? 0 : WALK_FOLLOW, &inode);
+    if (status == OK && (mode & ACCESS_EXECUTE) && !inode_is(inode, S_IFDIR) && !(inode->mode & S_ANY_EXECUTE))
+        status = ERR_ACCESS;
+    spin_unlock(&names_lock);
+    path_end(&path);
+    return status;
+}
+
+enum status sys_access(struct syscall *call) { return check_access(AT_FDCWD, call->arg[0], (unsigned)call->arg[1], 0); }
+
+enum status sys_faccessat(struct syscall *call) {
+    return check_access((int)call->arg[0], call->arg[1], (unsigned)call->arg[2], 0);
+}
+
+enum status sys_faccessat2(struct syscall *call) {
+    return check_access((int)call->arg[0], call->arg[1], (unsigned)call->arg[2], (unsigned)call->arg[3]);
+}
+
+static enum status store_statfs(vaddr_t to) {
+    struct frame_counts counts;
+    frame_count(&counts);
+    uint64_t free = counts.by_class[FRAME_FREE] + counts.by_class[FRAME_DIRTY];
+    const struct linux_statfs answer = {
+        .type = TMPFS_MAGIC,
+        .block_size = PAGE_SIZE,
+        .blocks = counts.total,
+        .blocks_free = free,
+        .blocks_available = free,
+        .files = counts.total,
+        .files_free = free,
+        .name_max = NAME_MAX,
+        .fragment_size = PAGE_SIZE,
+    };
+    return copy_to_user(to, &answer, sizeof(answer));
+}
+
+enum status sys_statfs(struct syscall *call) {
+    struct inode *inode;
+    enum status status = path_lookup(AT_FDCWD, call->arg[0], 0, &inode);
+    if (status != OK)
+        return status;
+    inode_unref(inode);
+    return store_statfs(call->arg[1]);
+}
+
+enum status sys_fstatfs(struct syscall *call) {
+    struct file *file;
+    enum status status = handle_get((int)call->arg[0], &file);
+    if (status != OK)
+        return status;
+    file_unref(file);
+    return store_statfs(call->arg[1]);
+}

@@ -1,0 +1,51 @@
+/*
+ * Owns: the table of system calls, and the one place where a status becomes a result in rax.
+ * Space: whatever the caller's thread is in. No locks.
+ */
+#include "kernel/syscall.h"
+
+#include "arch/cpu.h"
+#include "asi/control.h"
+#include "kernel/print.h"
+#include "kernel/process.h"
+#include "kernel/syscall_table.h"
+
+#define SYSCALL_NUMBERS 512
+
+static const syscall_handler handlers[SYSCALL_NUMBERS] = {
+#define SYSCALL_ENTRY(number, name) [number] = sys_##name,
+    SYSCALLS(SYSCALL_ENTRY)
+#undef SYSCALL_ENTRY
+};
+
+/* Each unknown call is logged once, so that a user sees what a program would want. */
+static void log_unknown(uint64_t number) {
+    static uint64_t seen[SYSCALL_NUMBERS / 64];
+    this_cpu->counters.syscalls_unknown++;
+    process_current()->counters.syscalls_unknown++;
+    if (number >= SYSCALL_NUMBERS)
+        return;
+    uint64_t bit = 1UL << (number % 64);
+    if (!(__atomic_fetch_or(&seen[number / 64], bit, __ATOMIC_RELAXED) & bit))
+        kprintf("system call %lu is not implemented (%s): ENOSYS\n", (unsigned long)number, process_current()->name);
+}
+
+static enum status unknown(struct syscall *call) {
+    log_unknown(call->frame->error);
+    return ERR_NO_SYSCALL;
+}
+
+void syscall_dispatch(struct trap_frame *frame) {
+    struct syscall call = {
+        .arg = {frame->rdi, frame->rsi, frame->rdx, frame->r10, frame->r8, frame->r9},
+        .frame = frame,
+    };
+    const uint64_t number = frame->error;
+    syscall_handler handler = unknown;
+    if (number < SYSCALL_NUMBERS && handlers[number] != NULL)
+        handler = handlers[number];
+    else if (number == SYS_ASI)
+        handler = sys_asi;
+    enum status status = handler(&call);
+    frame->rax = status == OK ? (uint64_t)call.result : (uint64_t) - (int64_t)status_to_errno(status);
+}

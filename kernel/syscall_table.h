@@ -1,0 +1,173 @@
+/*
+ * The system calls there are: Linux number, handler sys_<name>. Anything else is ENOSYS and logged once.
+ *
+ * X(number, name)
+ */
+#ifndef KERNEL_SYSCALL_TABLE_H
+#define KERNEL_SYSCALL_TABLE_H
+
+#include "kernel/syscall.h"
+
+/* kernel/sys_file.c, sys_name.c, sys_poll.c, … */
+#define SYSCALLS_FILES(X)                                                                                              \
+    X(0, read)                                                                                                         \
+    X(1, write)                                                                                                        \
+    X(2, open)                                                                                                         \
+    X(3, close)                                                                                                        \
+    X(4, stat)                                                                                                         \
+    X(5, fstat)                                                                                                        \
+    X(6, lstat)                                                                                                        \
+    X(7, poll)                                                                                                         \
+    X(8, lseek)                                                                                                        \
+    X(16, ioctl)                                                                                                       \
+    X(17, pread64)                                                                                                     \
+    X(18, pwrite64)                                                                                                    \
+    X(19, readv)                                                                                                       \
+    X(20, writev)                                                                                                      \
+    X(21, access)                                                                                                      \
+    X(22, pipe)                                                                                                        \
+    X(23, select)                                                                                                      \
+    X(32, dup)                                                                                                         \
+    X(33, dup2)                                                                                                        \
+    X(40, sendfile)                                                                                                    \
+    X(72, fcntl)                                                                                                       \
+    X(73, flock)                                                                                                       \
+    X(74, fsync)                                                                                                       \
+    X(75, fdatasync)                                                                                                   \
+    X(76, truncate)                                                                                                    \
+    X(77, ftruncate)                                                                                                   \
+    X(79, getcwd)                                                                                                      \
+    X(80, chdir)                                                                                                       \
+    X(81, fchdir)                                                                                                      \
+    X(82, rename)                                                                                                      \
+    X(83, mkdir)                                                                                                       \
+    X(84, rmdir)                                                                                                       \
+    X(85, creat)                                                                                                       \
+    X(86, link)                                                                                                        \
+    X(87, unlink)                                                                                                      \
+    X(88, symlink)                                                                                                     \
+    X(89, readlink)                                                                                                    \
+    X(90, chmod)                                                                                                       \
+    X(91, fchmod)                                                                                                      \
+    X(92, chown)                                                                                                       \
+    X(93, fchown)                                                                                                      \
+    X(94, lchown)                                                                                                      \
+    X(95, umask)                                                                                                       \
+    X(137, statfs)                                                                                                     \
+    X(138, fstatfs)                                                                                                    \
+    X(162, sync)                                                                                                       \
+    X(217, getdents64)                                                                                                 \
+    X(221, fadvise64)                                                                                                  \
+    X(257, openat)                                                                                                     \
+    X(258, mkdirat)                                                                                                    \
+    X(260, fchownat)                                                                                                   \
+    X(262, newfstatat)                                                                                                 \
+    X(263, unlinkat)                                                                                                   \
+    X(264, renameat)                                                                                                   \
+    X(265, linkat)                                                                                                     \
+    X(266, symlinkat)                                                                                                  \
+    X(267, readlinkat)                                                                                                 \
+    X(268, fchmodat)                                                                                                   \
+    X(269, faccessat)                                                                                                  \
+    X(270, pselect6)                                                                                                   \
+    X(271, ppoll)                                                                                                      \
+    X(280, utimensat)                                                                                                  \
+    X(292, dup3)                                                                                                       \
+    X(293, pipe2)                                                                                                      \
+    X(295, preadv)                                                                                                     \
+    X(296, pwritev)                                                                                                    \
+    X(316, renameat2)                                                                                                  \
+    X(436, close_range)                                                                                                \
+    X(439, faccessat2)
+
+/* mm/sys_memory.c */
+#define SYSCALLS_MEMORY(X)                                                                                             \
+    X(9, mmap)                                                                                                         \
+    X(10, mprotect)                                                                                                    \
+    X(11, munmap)                                                                                                      \
+    X(12, brk)                                                                                                         \
+    X(25, mremap)                                                                                                      \
+    X(26, msync)                                                                                                       \
+    X(28, madvise)                                                                                                     \
+    X(149, mlock)                                                                                                      \
+    X(150, munlock)
+
+/* kernel/sys_process.c, sys_signal.c, sys_time.c, sys_identity.c, futex.c, exec.c, … */
+#define SYSCALLS_PROCESS(X)                                                                                            \
+    X(13, rt_sigaction)                                                                                                \
+    X(14, rt_sigprocmask)                                                                                              \
+    X(15, rt_sigreturn)                                                                                                \
+    X(24, sched_yield)                                                                                                 \
+    X(34, pause)                                                                                                       \
+    X(35, nanosleep)                                                                                                   \
+    X(36, getitimer)                                                                                                   \
+    X(37, alarm)                                                                                                       \
+    X(38, setitimer)                                                                                                   \
+    X(39, getpid)                                                                                                      \
+    X(56, clone)                                                                                                       \
+    X(57, fork)                                                                                                        \
+    X(58, vfork)                                                                                                       \
+    X(59, execve)                                                                                                      \
+    X(60, exit)                                                                                                        \
+    X(61, wait4)                                                                                                       \
+    X(62, kill)                                                                                                        \
+    X(63, uname)                                                                                                       \
+    X(96, gettimeofday)                                                                                                \
+    X(97, getrlimit)                                                                                                   \
+    X(98, getrusage)                                                                                                   \
+    X(99, sysinfo)                                                                                                     \
+    X(100, times)                                                                                                      \
+    X(102, getuid)                                                                                                     \
+    X(104, getgid)                                                                                                     \
+    X(105, setuid)                                                                                                     \
+    X(106, setgid)                                                                                                     \
+    X(107, geteuid)                                                                                                    \
+    X(108, getegid)                                                                                                    \
+    X(109, setpgid)                                                                                                    \
+    X(110, getppid)                                                                                                    \
+    X(111, getpgrp)                                                                                                    \
+    X(112, setsid)                                                                                                     \
+    X(115, getgroups)                                                                                                  \
+    X(116, setgroups)                                                                                                  \
+    X(117, setresuid)                                                                                                  \
+    X(118, getresuid)                                                                                                  \
+    X(119, setresgid)                                                                                                  \
+    X(120, getresgid)                                                                                                  \
+    X(121, getpgid)                                                                                                    \
+    X(124, getsid)                                                                                                     \
+    X(127, rt_sigpending)                                                                                              \
+    X(128, rt_sigtimedwait)                                                                                            \
+    X(130, rt_sigsuspend)                                                                                              \
+    X(131, sigaltstack)                                                                                                \
+    X(140, getpriority)                                                                                                \
+    X(141, setpriority)                                                                                                \
+    X(157, prctl)                                                                                                      \
+    X(158, arch_prctl)                                                                                                 \
+    X(160, setrlimit)                                                                                                  \
+    X(169, reboot)                                                                                                     \
+    X(186, gettid)                                                                                                     \
+    X(200, tkill)                                                                                                      \
+    X(201, time)                                                                                                       \
+    X(202, futex)                                                                                                      \
+    X(203, sched_setaffinity)                                                                                          \
+    X(204, sched_getaffinity)                                                                                          \
+    X(218, set_tid_address)                                                                                            \
+    X(228, clock_gettime)                                                                                              \
+    X(229, clock_getres)                                                                                               \
+    X(230, clock_nanosleep)                                                                                            \
+    X(231, exit_group)                                                                                                 \
+    X(234, tgkill)                                                                                                     \
+    X(247, waitid)                                                                                                     \
+    X(273, set_robust_list)                                                                                            \
+    X(274, get_robust_list)                                                                                            \
+    X(302, prlimit64)                                                                                                  \
+    X(309, getcpu)                                                                                                     \
+    X(318, getrandom)
+
+#define SYSCALLS(X) SYSCALLS_FILES(X) SYSCALLS_MEMORY(X) SYSCALLS_PROCESS(X)
+
+#define SYSCALL_PROTOTYPE(number, name) enum status sys_##name(struct syscall *call);
+SYSCALLS(SYSCALL_PROTOTYPE)
+#undef SYSCALL_PROTOTYPE
+
+#endif

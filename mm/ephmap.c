@@ -1,0 +1,228 @@
+/*
+ * Owns: the EPHMAP region of every process: windows on object frames, scratch slots, and who has which object open.
+ *
+ * Invariants: LOGICAL ACCESS – a window is written only for a frame of an object the process has open. REVOKE – the last
+ * close, a truncate or an eviction clears windows and flushes before it returns; a scratch view's entry goes at once, its
+ * translation before the frame can be reused (gather_flush, ephmap_flush).
+ * Locks: views_lock (rank VIEWS) for the sets; EPHMAP entries belong to the running process (windows: under views_lock) and
+ * the running CPU (scratch slots: kernel code is not preempted).
+ * Space: restricted; this is what makes it unnecessary to leave.
+ */
+#include "mm/ephmap.h"
+
+#include "arch/spinlock.h"
+#include "asi/asi.h"
+#include "kernel/assert.h"
+#include "kernel/process.h"
+#include "kernel/string.h"
+#include "mm/heap.h"
+#include "mm/object.h"
+#include "mm/paging.h"
+#include "mm/view_set.h"
+
+bool ephmap_enabled;
+
+/* --- Scratch views -------------------------------------------------------------------------------------------------- */
+
+static vaddr_t scratch_address(unsigned slot) {
+    return EPHMAP_SCRATCH_BASE + (this_cpu->index * EPHMAP_SCRATCH_SLOTS + slot) * PAGE_SIZE;
+}
+
+void *ephmap_scratch(frame_t frame) {
+    this_cpu->views_held++;
+    if (!ephmap_enabled)
+        return physmap(frame);
+    uint64_t busy = this_cpu->scratch_held | this_cpu->scratch_pending;
+    if (busy == UINT64_MAX) {
+        ephmap_flush();
+        busy = this_cpu->scratch_held;
+        ensure(busy != UINT64_MAX);
+    }
+    unsigned slot = (unsigned)__builtin_ctzl(~busy);
+    this_cpu->scratch_held |= 1UL << slot;
+    vaddr_t address = scratch_address(slot);
+    *window_pte(address) = pte_kernel_data(frame, false);
+    this_cpu->counters.views_mapped++;
+    return (void *)address;
+}
+
+void ephmap_scratch_put(void *view) {
+    this_cpu->views_held--;
+    vaddr_t address = (vaddr_t)view & ~(PAGE_SIZE - 1);
+    if (address < EPHMAP_SCRATCH_BASE || address >= EPHMAP_SCRATCH_BASE + PAGE_DIRECTORY_SPAN)
+        return; /* made while views were PHYSMAP addresses */
+    *window_pte(address) = 0;
+    uint64_t bit = 1UL << ((address >> PAGE_SHIFT) % EPHMAP_SCRATCH_SLOTS);
+    this_cpu->scratch_held &= ~bit;
+    this_cpu->scratch_pending |= bit;
+}
+
+void ephmap_flush(void) {
+    enum { FLUSH_SINGLY = 24 }; /* single invalidations up to here, the whole TLB beyond */
+    uint64_t pending = this_cpu->scratch_pending;
+    for (unsigned flushed = 0; pending != 0; pending &= pending - 1, flushed++) {
+        if (flushed == FLUSH_SINGLY) {
+            tlb_flush_all();
+            break;
+        }
+        tlb_forget(scratch_address((unsigned)__builtin_ctzl(pending)));
+    }
+    this_cpu->scratch_pending = 0;
+}
+
+void ephmap_scrub(frame_t frame) {
+    asi_expect(ASI_CAUSE_ZERO);
+    void *view = ephmap_scratch(frame);
+    memset(view, 0, PAGE_SIZE);
+    ephmap_scratch_put(view);
+}
+
+void ephmap_copy_frame(frame_t to, frame_t from) {
+    asi_expect(ASI_CAUSE_COW);
+    void *source = ephmap_scratch(from);
+    void *target = ephmap_scratch(to);
+    memcpy(target, source, PAGE_SIZE);
+    ephmap_scratch_put(target);
+    ephmap_scratch_put(source);
+    ephmap_flush();
+}
+
+void ephmap_scrub_and_free(frame_t frame) {
+    ephmap_scrub(frame);
+    ephmap_flush();
+    frame_free_clean(frame);
+}
+
+/* --- Windows -------------------------------------------------------------------------------------------------------- */
+
+static enum status ensure_window_table(pte_t *entry) {
+    frame_t table;
+    if (pte_present(*entry))
+        return OK;
+    enum status status = frame_alloc(FRAME_LOCAL, process_current()->id, &table);
+    if (status == OK)
+        *entry = pte_table(table, false);
+    return status;
+}
+
+static enum status window_table(vaddr_t address) {
+    enum status status = ensure_window_table(window_pdpte(address));
+    return status == OK ? ensure_window_table(window_pde(address)) : status;
+}
+
+/* First use. What cannot be recorded for REVOKE gets no window: then a scratch view serves, for this use alone. */
+void *ephmap_map_window(frame_t frame, struct memory_object *object) {
+    struct process *process = process_current();
+    vaddr_t address = EPHMAP_BASE + frame_address(frame);
+    ensure(frame_info(frame)->class == FRAME_SECRET && frame_info(frame)->object == object);
+    spin_lock(&views_lock);
+    struct object_view_set *set = view_set_find(process, object);
+    ensure(set != NULL); /* LOGICAL ACCESS */
+    bool recorded = window_table(address) == OK && view_set_record(set, frame);
+    if (recorded)
+        *window_pte(address) = pte_kernel_data(frame, false);
+    spin_unlock(&views_lock);
+    if (!recorded) {
+        this_cpu->views_held--;
+        return this_cpu->overflow_view = ephmap_scratch(frame);
+    }
+    this_cpu->counters.views_mapped++;
+    process->counters.views_mapped++;
+    return (void *)address;
+}
+
+void ephmap_overflow_put(void) {
+    void *view = this_cpu->overflow_view;
+    this_cpu->overflow_view = NULL;
+    this_cpu->views_held++;
+    ephmap_scratch_put(view);
+    ephmap_flush();
+}
+
+/* --- REVOKE: the running process's own windows ----------------------------------------------------------------------- */
+
+static bool clear_window(frame_t frame) {
+    vaddr_t address = EPHMAP_BASE + frame_address(frame);
+    if (!pte_present(*window_pdpte(address)) || !pte_present(*window_pde(address)) || !pte_present(*window_pte(address)))
+        return false;
+    *window_pte(address) = 0;
+    this_cpu->counters.views_revoked++;
+    process_current()->counters.views_revoked++;
+    return true;
+}
+
+void view_set_revoke(struct object_view_set *set) {
+    enum { FLUSH_ALL_ABOVE = 24 };
+    uint64_t revoked = 0;
+    const bool flush_each = set->count <= FLUSH_ALL_ABOVE;
+    for (uint64_t i = 0; i < set->count; i++) {
+        frame_t frame = view_set_frame(set, i);
+        if (clear_window(frame)) {
+            revoked++;
+            if (flush_each)
+                tlb_forget(EPHMAP_BASE + frame_address(frame));
+        }
+    }
+    if (revoked != 0 && !flush_each)
+        tlb_flush_all();
+    set->count = 0;
+}
+
+/* --- REVOKE: another process's window ------------------------------------------------------------------------------- */
+
+/* Clears one entry in the tables of a process that is not running: the tables are metadata, reached by scratch views. */
+static void clear_foreign_window(struct process *process, frame_t frame) {
+    vaddr_t address = EPHMAP_BASE + frame_address(frame);
+    frame_t table = process->roots.restricted;
+    asi_expect(ASI_CAUSE_TABLE);
+    for (unsigned level = 4; level >= 1; level--) {
+        pte_t *view = ephmap_scratch(table);
+        pte_t entry = view[table_index(address, level)];
+        if (level == 1 && pte_present(entry)) {
+            view[table_index(address, level)] = 0;
+            this_cpu->counters.views_revoked++;
+            process->counters.views_revoked++;
+        }
+        ephmap_scratch_put(view);
+        if (!pte_present(entry))
+            return;
+        table = pte_frame(entry);
+    }
+}
+
+void ephmap_revoke_frame(struct memory_object *object, frame_t frame) {
+    spin_lock(&views_lock);
+    list_for_each(link, &object->view_sets) {
+        struct object_view_set *set = container_of(link, struct object_view_set, object_link);
+        if (set->process == this_cpu->loaded && set->process == process_current()) {
+            if (clear_window(frame))
+                tlb_forget(EPHMAP_BASE + frame_address(frame));
+        } else if (set->count != 0) {
+            clear_foreign_window(set->process, frame);
+        }
+    }
+    spin_unlock(&views_lock);
+}
+
+/* The page tables of the windows, when the process goes away: every window is revoked by now, so they are all zero. */
+void ephmap_free_tables(struct gather *gather) {
+    const vaddr_t end = EPHMAP_SCRATCH_BASE;
+    for (vaddr_t upper = EPHMAP_BASE; upper < end; upper += PAGE_DIRECTORY_SPAN) {
+        pte_t *pdpte = window_pdpte(upper);
+        if (!pte_present(*pdpte))
+            continue;
+        for (vaddr_t address = upper; address < upper + PAGE_DIRECTORY_SPAN; address += PAGE_TABLE_SPAN) {
+            pte_t *pde = window_pde(address);
+            if (!pte_present(*pde))
+                continue;
+            frame_t table = pte_frame(*pde);
+            *pde = 0;
+            gather_page(gather, (vaddr_t)window_pte(address));
+            gather_clean_frame(gather, table);
+        }
+        frame_t directory = pte_frame(*pdpte);
+        *pdpte = 0;
+        gather_page(gather, (vaddr_t)window_pde(upper));
+        gather_clean_frame(gather, directory);
+    }
+}

@@ -1,0 +1,90 @@
+/*
+ * EPHMAP: the only way to a secret frame.
+ *
+ * Two kinds of view, both per process:
+ *  - a *window* on a frame of a memory object that the process has open: the frame has one fixed address, the entry is
+ *    written on first use and stays until the process closes the object (REVOKE). A hit costs a load and a branch.
+ *  - a *scratch view* in one of the CPU's slots, used in turn: for clearing, copying and for tables of a child being
+ *    built. Its entry is cleared by the put; the translation is flushed in batches, before the frame can be reused.
+ *
+ * In modes none, classic and naive both return the PHYSMAP address: the first two run unrestricted anyway, in naive the
+ * touch faults and exits. Views nest. While one is held user memory must not be faulted in (use the _held copies).
+ */
+#ifndef MM_EPHMAP_H
+#define MM_EPHMAP_H
+
+#include "arch/cpu.h"
+#include "arch/paging.h"
+#include "kernel/status.h"
+#include "mm/frame.h"
+
+struct memory_object;
+struct process;
+
+#define EPHMAP_SCRATCH_SLOTS 64UL /* per CPU: a bit each in struct cpu */
+
+/* True in mode asi: views are EPHMAP entries. Else PHYSMAP addresses. Changed only by asi_set_mode(). */
+extern bool ephmap_enabled;
+
+static inline void *physmap_address(paddr_t address) { return (void *)(PHYSMAP_BASE + address); }
+static inline void *physmap(frame_t frame) { return physmap_address(frame_address(frame)); }
+
+/* Slow path of ephmap_window(): writes the entry and records it for revocation. */
+void *ephmap_map_window(frame_t frame, struct memory_object *object);
+
+/*
+ * A window on `frame`, which belongs to `object`; the caller holds the object's lock and its process has the object open
+ * for reading (LOGICAL ACCESS). Never fails (falls back to a scratch view when memory is short). May exit in naive. Put it.
+ */
+static inline void *ephmap_window(frame_t frame, struct memory_object *object) {
+    this_cpu->views_held++;
+    if (!ephmap_enabled)
+        return physmap(frame);
+    vaddr_t address = EPHMAP_BASE + frame_address(frame);
+    if (pte_present(*window_pdpte(address)) && pte_present(*window_pde(address)) && pte_present(*window_pte(address)))
+        return (void *)address;
+    return ephmap_map_window(frame, object);
+}
+void ephmap_overflow_put(void); /* memory was short when the window was asked for */
+static inline void ephmap_window_put(void) {
+    this_cpu->views_held--;
+    if (__builtin_expect(this_cpu->overflow_view != NULL, 0))
+        ephmap_overflow_put();
+}
+
+/* A scratch view; at most EPHMAP_SCRATCH_SLOTS / 2 at once. Never fails. Not in interrupt handlers. */
+void *ephmap_scratch(frame_t frame);
+/* Ends it: the entry is gone, the translation is flushed by the next ephmap_flush() or when the slots have gone round. */
+void ephmap_scratch_put(void *view);
+
+/* Flushes the translations of scratch views put since the last flush: after it REVOKE holds for them. */
+void ephmap_flush(void);
+
+/* Clears the frame through a scratch view. The caller's process may see its content; the caller flushes before freeing it. */
+void ephmap_scrub(frame_t frame);
+
+/* Copies a whole frame (copy-on-write): two views at once; flushed on return. */
+void ephmap_copy_frame(frame_t to, frame_t from);
+
+/* Clears, flushes and frees one frame whose last reference is gone. For many frames use mm/gather.h. */
+void ephmap_scrub_and_free(frame_t frame);
+
+/*
+ * A process opens or closes an object (each handle counts; fork: object_views_fork). At the last close every window that
+ * the process has on the object is revoked: entries cleared and flushed before ephmap_close() returns.
+ */
+MUST_USE enum status ephmap_open(struct memory_object *object);
+void ephmap_close(struct memory_object *object);
+
+/* The child gets the parent's opens (counts), and no windows. ERR_NO_MEMORY: nothing is left behind. */
+MUST_USE enum status ephmap_fork(struct process *child);
+/* Drops all opens of a process that is going away (its handles are closed already, or never were). */
+void ephmap_forget_process(struct process *process);
+
+/* The object loses the frame (truncate, evict): no process keeps a window on it. Object lock held. Before the frame is freed. */
+void ephmap_revoke_frame(struct memory_object *object, frame_t frame);
+
+/* Whether the process has the object open: the audit's rule for a window. */
+bool ephmap_has_open(struct process *process, struct memory_object *object);
+
+#endif

@@ -1,0 +1,205 @@
+/*
+ * Page faults on the user half: demand zero, file pages, copy-on-write, growing stacks.
+ *
+ * The first touch of anonymous memory is the path that must be short: free frames are zero already (CLEAN), so nothing
+ * is cleared here. Copies go through EPHMAP scratch views. Invariants: a frame has one reference for each user entry
+ * that names it. LOGICAL ACCESS – only frames that the area entitles the process to are mapped or viewed. Locks:
+ * user_space->lock, and inside it an object's. Data: LOCAL areas, the loaded tables. Runs in either space.
+ */
+#include "arch/uaccess.h"
+#include "kernel/assert.h"
+#include "kernel/string.h"
+#include "mm/ephmap.h"
+#include "mm/object.h"
+#include "mm/vm_areas.h"
+#include "mm/vm_pages.h"
+
+#define FAULT_AROUND 16 /* pages, aligned: resident neighbours of a file page are mapped along with it */
+_Static_assert(FAULT_AROUND <= 32, "object_resident_pages() takes a 32-bit set");
+#define FAULT_AROUND_BYTES (FAULT_AROUND * PAGE_SIZE)
+
+/* Extends a stack down to the page of `address`, if it may come that far. */
+static bool grow_stack(struct vm *vm, struct vma *area, vaddr_t address) {
+    vaddr_t start = page_floor(address);
+    vaddr_t floor = area->previous ? area->previous->end : USER_START;
+
+    if (!area->grows_down || area->end - start > VM_STACK_LIMIT || start < floor || start - floor < VM_STACK_GUARD)
+        return false;
+    vm_note_change(vm);
+    vma_set_bounds(vm, area, start, area->end);
+    return true;
+}
+
+static inline struct vma *area_at(struct vm *vm, vaddr_t address) {
+    struct vma *area = vm->last;
+
+    if (area && address >= area->start && address < area->end)
+        return area;
+    area = vma_find(vm, address);
+    if (!area || (address < area->start && !grow_stack(vm, area, address)))
+        return NULL;
+    vm->last = area;
+    return area;
+}
+
+static inline bool access_allowed(const struct vma *area, bool write, bool execute) {
+    if (write)
+        return area->protection & VM_WRITE;
+    return execute ? area->protection & VM_EXECUTE : area->protection != 0;
+}
+
+static inline void set_entry(struct process *process, pte_t *entry, pte_t value) {
+    *entry = value;
+    process->user_space->resident++;
+}
+
+static inline enum status map_zero_page(struct process *process, const struct vma *area, pte_t *entry) {
+    frame_t frame;
+    enum status status = frame_alloc(FRAME_USER, process->id, &frame);
+
+    if (status == OK)
+        set_entry(process, entry, page_entry(area, frame, area->protection & VM_WRITE));
+    return status;
+}
+
+/* Gives back a reference that was, or was to be, an entry's. */
+static void release_frame(frame_t frame) {
+    if (frame_unref(frame))
+        ephmap_scrub_and_free(frame);
+}
+
+/* A frame of the process's own with the first `valid` bytes of `source`, zero behind. */
+static enum status copy_page(struct process *process, frame_t source, uint64_t valid, frame_t *out) {
+    enum status status = frame_alloc(FRAME_USER, process->id, out);
+
+    if (status != OK)
+        return status;
+    ephmap_copy_frame(*out, source);
+    if (valid < PAGE_SIZE) {
+        char *view = ephmap_scratch(*out);
+
+        memset(view + valid, 0, PAGE_SIZE - valid);
+        ephmap_scratch_put(view);
+    }
+    return OK;
+}
+
+/* Maps the resident neighbours of a page of an object that a read has just touched. */
+static void fault_around(struct process *process, const struct vma *area, vaddr_t page, pte_t *entry) {
+    vaddr_t first = page & ~(FAULT_AROUND_BYTES - 1), end = first + FAULT_AROUND_BYTES;
+    uint64_t limit = area->object_limit == VMA_NO_LIMIT ? UINT64_MAX : area->object_limit - area->offset;
+    bool write = area->shared && area->protection & VM_WRITE;
+    frame_t frames[32];
+    uint32_t wanted = 0, found;
+    unsigned count;
+
+    first = first < area->start ? area->start : first;
+    end = end > area->end ? area->end : end;
+    if (end - area->start > page_floor(limit)) /* the page that is only partly the object's is copied, never mapped */
+        end = area->start + page_floor(limit);
+    if (end <= first)
+        return;
+    count = (unsigned)((end - first) >> PAGE_SHIFT);
+    entry -= (page - first) >> PAGE_SHIFT; /* aligned, so in the same table */
+    for (unsigned i = 0; i < count; i++)
+        wanted |= (uint32_t)!entry[i] << i;
+
+    found = object_resident_pages(area->object, (area->offset + (first - area->start)) >> PAGE_SHIFT, wanted, frames);
+    for (; found; found &= found - 1) {
+        unsigned i = (unsigned)__builtin_ctz(found);
+
+        set_entry(process, entry + i, page_entry(area, frames[i], write));
+    }
+}
+
+static enum status map_object_page(struct process *process, const struct vma *area, vaddr_t page, pte_t *entry,
+                                   bool write) {
+    uint64_t position = area->offset + (page - area->start), valid = area->object_limit - position;
+    frame_t frame, copy;
+    enum status status;
+
+    if (position >= area->object_limit)
+        return map_zero_page(process, area, entry);
+    status = object_page(area->object, position >> PAGE_SHIFT, true, &frame);
+    if (status != OK)
+        return status == ERR_INVALID ? ERR_IO : status;
+
+    if (area->shared || (!write && valid >= PAGE_SIZE)) {
+        set_entry(process, entry, page_entry(area, frame, area->shared && area->protection & VM_WRITE));
+        if (!write)
+            fault_around(process, area, page, entry);
+        return OK;
+    }
+    status = copy_page(process, frame, valid, &copy);
+    release_frame(frame);
+    if (status == OK)
+        set_entry(process, entry, page_entry(area, copy, area->protection & VM_WRITE));
+    return status;
+}
+
+/* A write to a private page that is mapped read-only, because the frame is, or was, somebody else's too. */
+static enum status break_sharing(struct process *process, const struct vma *area, vaddr_t page, pte_t *entry) {
+    frame_t old = pte_frame(*entry), copy;
+    enum status status;
+
+    if (frame_is_exclusive(old)) {
+        *entry = page_entry(area, old, true);
+        tlb_forget(page);
+        return OK;
+    }
+    status = copy_page(process, old, PAGE_SIZE, &copy);
+    if (status != OK)
+        return status;
+    *entry = page_entry(area, copy, true);
+    tlb_forget(page);
+    release_frame(old);
+    return OK;
+}
+
+enum status fault_page(vaddr_t address, bool write, bool execute, int *si_code) {
+    struct process *process = process_current();
+    struct vma *area = area_at(&LOCAL->vm, address);
+    pte_t *entry;
+    enum status status;
+
+    if (!area) {
+        *si_code = VM_NOT_MAPPED;
+        return ERR_FAULT;
+    }
+    if (!access_allowed(area, write, execute)) {
+        *si_code = VM_NOT_ALLOWED;
+        return ERR_FAULT;
+    }
+    address = page_floor(address);
+    status = user_pte_create(address, &entry);
+    if (status != OK)
+        return status;
+    if (!*entry)
+        return area->object ? map_object_page(process, area, address, entry, write)
+                            : map_zero_page(process, area, entry);
+    assert(pte_present(*entry));
+    if (write && !(*entry & PTE_WRITE)) {
+        if (!area->shared)
+            return break_sharing(process, area, address, entry);
+        *entry |= PTE_WRITE | PTE_DIRTY;
+    }
+    tlb_forget(address); /* another thread was faster, or the translation was older than the entry */
+    return OK;
+}
+
+enum status vm_fault(vaddr_t address, bool write, bool execute, int *si_code) {
+    struct mutex *lock = &process_current()->user_space->lock;
+    enum status status;
+
+    mutex_lock(lock);
+    status = fault_page(address, write, execute, si_code);
+    mutex_unlock(lock);
+    return status;
+}
+
+enum status user_fault_in(vaddr_t address, bool write) {
+    int si_code;
+    enum status status = vm_fault(address, write, false, &si_code);
+
+    return status == ERR_IO ? ERR_FAULT : status;
+}

@@ -1,0 +1,42 @@
+/*
+ * Gathering: unmap many pages, then flush once, then free.
+ *
+ * Invariant: REVOKE, CLEAN – a frame reaches the free list only scrubbed and after every translation to it is flushed:
+ * the user half's and EPHMAP's.
+ */
+#ifndef MM_GATHER_H
+#define MM_GATHER_H
+
+#include "mm/frame.h"
+
+#define GATHER_PAGES 32 /* more than this: one flush of everything instead of one per page */
+#define GATHER_FRAMES 64
+
+struct gather {
+    unsigned pages;  /* used in page[]; GATHER_PAGES + 1: too many, flush everything */
+    unsigned frames; /* used in frame[]: clean, to be freed after the flush */
+    vaddr_t page[GATHER_PAGES];
+    frame_t frame[GATHER_FRAMES];
+};
+
+static inline void gather_begin(struct gather *gather) { gather->pages = gather->frames = 0; }
+
+/* The translation of user page `address` was removed or weakened in the loaded tables. */
+void gather_page(struct gather *gather, vaddr_t address);
+
+/*
+ * Drops the reference that a cleared page-table entry had on `frame`; when it was the last, scrubs the frame and queues it.
+ * SECRET frames (object pages) only lose the reference unless the object has let go of them.
+ */
+void gather_release(struct gather *gather, frame_t frame);
+
+/* Queues a frame that is all zero (an emptied page table). */
+void gather_clean_frame(struct gather *gather, frame_t frame);
+
+/* Clears a frame whose content the caller may see, and queues it. */
+void gather_scrub(struct gather *gather, frame_t frame);
+
+/* Flushes, then frees all that was queued. The gather is empty afterwards and may be used again. */
+void gather_flush(struct gather *gather);
+
+#endif

@@ -1,0 +1,196 @@
+/*
+ * Owns: the LOCAL region of the running process: struct local, and behind it a heap of power-of-two chunks.
+ *
+ * Invariant: REACH – its frames are LOCAL(P), mapped in P alone. It is copied page by page to the child at fork and cleared
+ * by the process itself before it dies, so nobody else ever needs to see it.
+ * Locks: process->local_lock. Space: restricted.
+ */
+#include "mm/local.h"
+
+#include "arch/cpu.h"
+#include "arch/paging.h"
+#include "kernel/assert.h"
+#include "kernel/local.h"
+#include "kernel/process.h"
+#include "kernel/string.h"
+#include "mm/ephmap.h"
+#include "mm/gather.h"
+
+#define SMALLEST_SHIFT 4
+_Static_assert(sizeof(((struct local_heap *)0)->free_lists) / sizeof(void *) == PAGE_SHIFT - SMALLEST_SHIFT + 1, "sizes");
+
+static unsigned list_of(size_t bytes) {
+    unsigned list = 0;
+    while ((16UL << list) < bytes)
+        list++;
+    return list;
+}
+
+static enum status map_next_page(struct local_heap *heap) {
+    frame_t frame;
+    uint32_t owner = process_current()->id;
+    if (heap->end == LOCAL_END)
+        return ERR_NO_MEMORY;
+    pte_t *pde = window_pde(heap->end);
+    if (!pte_present(*pde)) {
+        enum status status = frame_alloc(FRAME_LOCAL, owner, &frame);
+        if (status != OK)
+            return status;
+        *pde = pte_table(frame, false);
+    }
+    enum status status = frame_alloc(FRAME_LOCAL, owner, &frame);
+    if (status != OK)
+        return status;
+    *window_pte(heap->end) = pte_kernel_data(frame, false);
+    heap->end += PAGE_SIZE;
+    return OK;
+}
+
+static void push(struct local_heap *heap, unsigned list, void *chunk) {
+    *(void **)chunk = heap->free_lists[list];
+    heap->free_lists[list] = chunk;
+}
+
+/* More than a page: fresh pages at the end, never joined again; they come back as single pages. */
+static void *alloc_run(struct local_heap *heap, size_t pages) {
+    vaddr_t start = heap->end;
+    for (size_t page = 0; page < pages; page++) {
+        if (map_next_page(heap) != OK) {
+            for (vaddr_t at = start; at < heap->end; at += PAGE_SIZE)
+                push(heap, PAGE_SHIFT - SMALLEST_SHIFT, (void *)at);
+            return NULL;
+        }
+    }
+    return (void *)start;
+}
+
+static void *alloc_chunk(struct local_heap *heap, unsigned list) {
+    const unsigned page_list = PAGE_SHIFT - SMALLEST_SHIFT;
+    if (heap->free_lists[list] == NULL) {
+        char *page = heap->free_lists[page_list];
+        if (page != NULL) {
+            heap->free_lists[page_list] = *(void **)(void *)page;
+        } else {
+            page = alloc_run(heap, 1);
+            if (page == NULL)
+                return NULL;
+        }
+        for (size_t offset = 0; offset < PAGE_SIZE; offset += 16UL << list)
+            push(heap, list, page + offset);
+    }
+    void *chunk = heap->free_lists[list];
+    heap->free_lists[list] = *(void **)chunk;
+    return chunk;
+}
+
+void *local_alloc(size_t bytes) {
+    struct spinlock *lock = &process_current()->local_lock;
+    struct local_heap *heap = &LOCAL->heap;
+    if (bytes > LOCAL_END - LOCAL_BASE)
+        return NULL;
+    spin_lock(lock);
+    void *memory = bytes > PAGE_SIZE ? alloc_run(heap, bytes_to_pages(bytes)) : alloc_chunk(heap, list_of(bytes));
+    spin_unlock(lock);
+    if (memory != NULL)
+        memset(memory, 0, bytes);
+    return memory;
+}
+
+void local_free(void *memory, size_t bytes) {
+    if (memory == NULL)
+        return;
+    struct spinlock *lock = &process_current()->local_lock;
+    struct local_heap *heap = &LOCAL->heap;
+    ensure((vaddr_t)memory >= LOCAL_BASE && (vaddr_t)memory < heap->end);
+    spin_lock(lock);
+    if (bytes <= PAGE_SIZE) {
+        push(heap, list_of(bytes), memory);
+    } else {
+        for (size_t offset = 0; offset < bytes; offset += PAGE_SIZE)
+            push(heap, PAGE_SHIFT - SMALLEST_SHIFT, (char *)memory + offset);
+    }
+    spin_unlock(lock);
+}
+
+/* --- Life of the region --------------------------------------------------------------------------------------------- */
+
+static vaddr_t first_heap_page(void) { return LOCAL_BASE + page_ceil(sizeof(struct local)); }
+
+enum status local_create_for(struct process *process) {
+    struct table_builder builder;
+    enum status status = OK;
+    builder_begin(&builder, process);
+    for (vaddr_t address = LOCAL_BASE; address < first_heap_page() && status == OK; address += PAGE_SIZE) {
+        frame_t frame;
+        pte_t *pte;
+        status = builder_pte(&builder, address, &pte);
+        if (status == OK)
+            status = frame_alloc(FRAME_LOCAL, process->id, &frame);
+        if (status == OK)
+            *pte = pte_kernel_data(frame, false);
+    }
+    builder_end(&builder);
+    return status;
+}
+
+void local_init(void) { LOCAL->heap.end = first_heap_page(); }
+
+enum status local_fork(struct process *child) {
+    struct table_builder builder;
+    enum status status = OK;
+    builder_begin(&builder, child);
+    for (vaddr_t address = LOCAL_BASE; address < LOCAL->heap.end && status == OK; address += PAGE_SIZE) {
+        frame_t frame;
+        pte_t *pte;
+        status = builder_pte(&builder, address, &pte);
+        if (status == OK)
+            status = frame_alloc(FRAME_LOCAL, child->id, &frame);
+        if (status != OK)
+            break;
+        *pte = pte_kernel_data(frame, false);
+        void *copy = ephmap_scratch(frame);
+        memcpy(copy, (const void *)address, PAGE_SIZE);
+        ephmap_scratch_put(copy);
+    }
+    builder_end(&builder);
+    return status;
+}
+
+/* The child was never run: its copy is the parent's own data, which the parent may see. */
+void local_fork_undo(struct process *child) {
+    struct table_builder builder;
+    struct gather gather;
+    gather_begin(&gather);
+    builder_begin(&builder, child);
+    for (vaddr_t address = LOCAL_BASE; address < LOCAL->heap.end; address += PAGE_SIZE) {
+        pte_t *pte;
+        if (!builder_pte_if_present(&builder, address, &pte) || !pte_present(*pte))
+            continue;
+        gather_scrub(&gather, pte_frame(*pte));
+        *pte = 0;
+    }
+    builder_end(&builder);
+    gather_flush(&gather);
+}
+
+void local_destroy(void) {
+    struct gather gather;
+    gather_begin(&gather);
+    vaddr_t end = LOCAL->heap.end;
+    for (vaddr_t address = LOCAL_BASE; address < end; address += PAGE_SIZE) {
+        pte_t *pte = window_pte(address);
+        frame_t frame = pte_frame(*pte);
+        memset((void *)address, 0, PAGE_SIZE);
+        *pte = 0;
+        gather_page(&gather, address);
+        gather_clean_frame(&gather, frame);
+    }
+    /* The first page table was made with the roots and goes with them. */
+    for (vaddr_t address = LOCAL_BASE + PAGE_TABLE_SPAN; address < end; address += PAGE_TABLE_SPAN) {
+        pte_t *pde = window_pde(address);
+        gather_page(&gather, (vaddr_t)window_pte(address));
+        gather_clean_frame(&gather, pte_frame(*pde));
+        *pde = 0;
+    }
+    gather_flush(&gather);
+}

@@ -1,0 +1,75 @@
+/*
+ * Memory objects: the page cache. An object is a growing array of SECRET frames and a size; files, pipes and shared
+ * anonymous memory are objects. Its index is GLOBAL (frame numbers only); its pages are reached through EPHMAP windows
+ * or by mapping them in a user half, in no other way.
+ *
+ * Invariant: CLEAN beyond the end – the bytes of the last page behind `size` are zero, so a mapping shows no old data.
+ */
+#ifndef MM_OBJECT_H
+#define MM_OBJECT_H
+
+#include "arch/spinlock.h"
+#include "kernel/list.h"
+#include "kernel/status.h"
+#include "mm/types.h"
+
+struct memory_object {
+    struct spinlock lock;  /* rank OBJECT: index, size, and held across each page's copy */
+    uint32_t refs;         /* atomic */
+    uint64_t size;         /* bytes. Protected by lock to write; readers may see either value */
+    uint64_t pages;        /* resident. Protected by lock */
+    uint32_t levels;       /* of the index, mm/object_index.h. Protected by lock */
+    uint32_t exit_cause;   /* enum asi_cause of a touch outside EPHMAP: FILE, or IPC for pipes. Constant */
+    uint32_t mappings;     /* areas that map it, in all processes; atomic */
+    uint64_t root;         /* of the index. Protected by lock */
+    struct list view_sets; /* who has it open: struct object_view_set. Protected by views_lock */
+};
+
+#define OBJECT_SIZE_MAX (1UL << 46)
+
+/* refs 1, size 0. ERR_NO_MEMORY. */
+MUST_USE enum status object_create(struct memory_object **out);
+void object_ref(struct memory_object *object);
+/* The last one frees all pages, scrubbed through scratch views; no process can have windows left. No lock above OBJECT
+ * held. */
+void object_unref(struct memory_object *object);
+
+/*
+ * Copies between the object and user memory. Reads stop at the size; writes grow it. *done counts bytes, also when an
+ * error follows some progress (the caller reports success then). The calling process must have the object open. May
+ * sleep (faults on the user side). ERR_FAULT, ERR_NO_MEMORY, ERR_FILE_TOO_BIG. `readable`: the process could read the
+ * object too; if not, the write leaves the restricted space (LOGICAL ACCESS).
+ */
+MUST_USE enum status object_read(struct memory_object *object, uint64_t offset, vaddr_t to, size_t bytes, size_t *done);
+MUST_USE enum status object_write(struct memory_object *object, uint64_t offset, vaddr_t from, size_t bytes,
+                                  bool readable, size_t *done);
+
+/*
+ * The same with a kernel buffer, which must be LOCAL or the caller's stack (or, at boot, the archive). The calling
+ * process must have the object open, or (boot) views must not be enabled yet. Never sleeps.
+ */
+MUST_USE enum status object_read_kernel(struct memory_object *object, uint64_t offset, void *to, size_t bytes,
+                                        size_t *done);
+MUST_USE enum status object_write_kernel(struct memory_object *object, uint64_t offset, const void *from, size_t bytes);
+
+/*
+ * Sets the size; shrinking revokes and frees the pages behind it and clears the tail. The calling process's mappings
+ * lose those pages; in other processes they stay with their mappings, no longer part of the object. ERR_FILE_TOO_BIG.
+ * May take user_space->lock when it shrinks: no spinlock held. Costs an exit when the caller has the object not open
+ * for reading.
+ */
+MUST_USE enum status object_resize(struct memory_object *object, uint64_t size);
+
+/*
+ * The frame of page `index`, with a reference for a page-table entry (frame_unref when unmapped). With `create` a hole
+ * is filled with a clean frame. ERR_NO_ENTRY (hole and !create), ERR_NO_MEMORY, ERR_INVALID (behind the size).
+ */
+MUST_USE enum status object_page(struct memory_object *object, uint64_t index, bool create, frame_t *out);
+
+/*
+ * Of the pages index + i whose bit i is set in `wanted` those that are resident: their frames in out[i], each with a
+ * reference as above. Returns the bits of those found.
+ */
+uint32_t object_resident_pages(struct memory_object *object, uint64_t index, uint32_t wanted, frame_t out[32]);
+
+#endif

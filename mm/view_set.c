@@ -1,0 +1,140 @@
+/*
+ * Owns: the record of opens and windows (struct object_view_set), and what open, close and fork do to it.
+ *
+ * Invariants: LOGICAL ACCESS, REVOKE (every window is recorded, or not made).
+ * Locks: views_lock. Space: restricted; the sets are GLOBAL.
+ */
+#include "mm/view_set.h"
+
+#include "arch/cpu.h"
+#include "kernel/assert.h"
+#include "kernel/process.h"
+#include "mm/ephmap.h"
+#include "mm/heap.h"
+#include "mm/object.h"
+
+#define FRAMES_PER_PAGE (PAGE_SIZE / sizeof(uint32_t))
+#define PAGES_MAX (PAGE_SIZE / sizeof(uint32_t *)) /* 512 pages: windows on 2 GiB; more are not recorded, so not made */
+
+struct spinlock views_lock = SPINLOCK_INIT(RANK_VIEWS);
+
+struct object_view_set *view_set_find(struct process *process, struct memory_object *object) {
+    /* Few processes have one object open; a process has many objects open: look from the object's side. */
+    list_for_each(link, &object->view_sets) {
+        struct object_view_set *set = container_of(link, struct object_view_set, object_link);
+        if (set->process == process)
+            return set;
+    }
+    return NULL;
+}
+
+bool view_set_record(struct object_view_set *set, frame_t frame) {
+    if (set->count < VIEW_SET_INLINE) {
+        set->inline_frames[set->count++] = frame.number;
+        return true;
+    }
+    uint64_t index = set->count - VIEW_SET_INLINE;
+    uint64_t page = index / FRAMES_PER_PAGE;
+    if (page >= PAGES_MAX)
+        return false;
+    if (set->pages == NULL)
+        set->pages = global_alloc_pages(1);
+    if (set->pages == NULL)
+        return false;
+    if (set->pages[page] == NULL)
+        set->pages[page] = global_alloc_pages(1);
+    if (set->pages[page] == NULL)
+        return false;
+    set->pages[page][index % FRAMES_PER_PAGE] = frame.number;
+    set->count++;
+    return true;
+}
+
+frame_t view_set_frame(const struct object_view_set *set, uint64_t index) {
+    if (index < VIEW_SET_INLINE)
+        return (frame_t){set->inline_frames[index]};
+    index -= VIEW_SET_INLINE;
+    return (frame_t){set->pages[index / FRAMES_PER_PAGE][index % FRAMES_PER_PAGE]};
+}
+
+static void free_set(struct object_view_set *set) {
+    list_remove(&set->object_link);
+    list_remove(&set->process_link);
+    if (set->pages != NULL) {
+        for (unsigned page = 0; page < PAGES_MAX && set->pages[page] != NULL; page++)
+            global_free_pages(set->pages[page], 1);
+        global_free_pages(set->pages, 1);
+    }
+    global_free(set, sizeof *set);
+}
+
+static struct object_view_set *add_set(struct process *process, struct memory_object *object, uint32_t handles) {
+    struct object_view_set *set = global_alloc(sizeof *set);
+    if (set == NULL)
+        return NULL;
+    set->object = object;
+    set->process = process;
+    set->handles = handles;
+    list_push_front(&object->view_sets, &set->object_link);
+    list_push_back(&process->view_sets, &set->process_link);
+    return set;
+}
+
+enum status ephmap_open(struct memory_object *object) {
+    struct process *process = process_current();
+    enum status status = OK;
+    spin_lock(&views_lock);
+    struct object_view_set *set = view_set_find(process, object);
+    if (set != NULL)
+        set->handles++;
+    else if (add_set(process, object, 1) == NULL)
+        status = ERR_NO_MEMORY;
+    spin_unlock(&views_lock);
+    return status;
+}
+
+void ephmap_close(struct memory_object *object) {
+    spin_lock(&views_lock);
+    struct object_view_set *set = view_set_find(process_current(), object);
+    ensure(set != NULL && set->handles > 0);
+    if (--set->handles == 0) {
+        view_set_revoke(set);
+        free_set(set);
+    }
+    spin_unlock(&views_lock);
+}
+
+enum status ephmap_fork(struct process *child) {
+    struct process *parent = process_current();
+    enum status status = OK;
+    spin_lock(&views_lock);
+    list_for_each(link, &parent->view_sets) {
+        struct object_view_set *set = container_of(link, struct object_view_set, process_link);
+        if (add_set(child, set->object, set->handles) == NULL) {
+            status = ERR_NO_MEMORY;
+            break;
+        }
+    }
+    spin_unlock(&views_lock);
+    if (status != OK)
+        ephmap_forget_process(child);
+    return status;
+}
+
+void ephmap_forget_process(struct process *process) {
+    spin_lock(&views_lock);
+    while (!list_empty(&process->view_sets)) {
+        struct object_view_set *set = container_of(process->view_sets.next, struct object_view_set, process_link);
+        if (process == process_current())
+            view_set_revoke(set);
+        free_set(set);
+    }
+    spin_unlock(&views_lock);
+}
+
+bool ephmap_has_open(struct process *process, struct memory_object *object) {
+    spin_lock(&views_lock);
+    bool open = view_set_find(process, object) != NULL;
+    spin_unlock(&views_lock);
+    return open;
+}

@@ -1,0 +1,135 @@
+/*
+ * The user half of an address space: areas (VMAs), demand paging, copy-on-write. Page tables are edited through the
+ * window of the loaded space, so every function here works on the current process, but for vm_fork, which builds a
+ * child.
+ *
+ * All take user_space->lock themselves unless they say otherwise, may sleep, and must be called with no view held.
+ */
+#ifndef MM_VM_H
+#define MM_VM_H
+
+#include "kernel/status.h"
+#include "mm/types.h"
+
+struct memory_object;
+struct process;
+struct vma;
+
+#define VM_AREAS_MAX   65530UL           /* areas of one process, as Linux has it */
+#define VM_STACK_LIMIT (8UL << 20)       /* how far an area that grows down may grow, bytes */
+#define VM_STACK_GUARD (256 * PAGE_SIZE) /* what stays free between it and the area below */
+
+enum vm_protection { VM_READ = 1, VM_WRITE = 2, VM_EXECUTE = 4 }; /* as PROT_* */
+
+/* State of the user half: LOCAL, in struct local; copied with it at fork. Protected by user_space->lock. */
+struct vm {
+    struct vma *root;             /* balanced tree by start address */
+    struct vma *last;             /* the one the last fault hit */
+    uint64_t areas;               /* how many */
+    uint64_t mapped_pages;        /* sum of their sizes */
+    uint32_t changer;             /* id of the vfork child that changed its copy of the areas; else something older */
+    vaddr_t heap_start, heap_end; /* brk */
+    /*
+     * The program's file, set by exec with a reference and an ephmap_open(). vm_destroy() gives both back; vm_fork()
+     * takes the child's reference (its open is counted by ephmap_fork()).
+     */
+    struct memory_object *executable;
+};
+
+/* What vm_fault() says of an address that user code may not touch: siginfo's codes for SIGSEGV. */
+enum { VM_NOT_MAPPED = 1, VM_NOT_ALLOWED = 2 };
+
+struct vm_map_request {
+    vaddr_t address; /* hint, or the place itself with `fixed` */
+    uint64_t bytes;
+    unsigned protection; /* enum vm_protection bits */
+    bool fixed, no_replace, shared, grows_down, populate;
+    struct memory_object *object; /* NULL: anonymous. The area takes a reference of its own */
+    uint64_t offset;              /* in the object, page-aligned */
+    uint64_t file_bytes;          /* private file mappings by exec: bytes behind this are zero (0: no such limit) */
+    bool writable_file;           /* a shared mapping may be made writable */
+};
+
+/*
+ * Maps `bytes` (rounded up to pages); *address gets the place. ERR_NO_MEMORY (also: out of the user half), ERR_INVALID,
+ * ERR_EXISTS (no_replace), ERR_NOT_PERMITTED (below USER_START), ERR_ACCESS (writable and executable at once, or a
+ * shared writable mapping of a file not open for writing), ERR_OVERFLOW (offset). On error nothing has changed.
+ */
+MUST_USE enum status vm_map(const struct vm_map_request *request, vaddr_t *address);
+
+/* Unmaps what there is in the range. ERR_INVALID (unaligned, empty or not in the user half), ERR_NO_MEMORY. */
+MUST_USE enum status vm_unmap(vaddr_t address, uint64_t bytes);
+
+/* Changes rights. ERR_INVALID, ERR_ACCESS (as vm_map), ERR_NO_MEMORY (also: not all of it is mapped). On error nothing
+ * changed. */
+MUST_USE enum status vm_protect(vaddr_t address, uint64_t bytes, unsigned protection);
+
+/* Moves the end of the heap and returns where it is now: unchanged when that cannot be done. */
+vaddr_t vm_break(vaddr_t end);
+
+/*
+ * mremap: `fixed` moves to *address, else it stays if it can, or moves if it may. *address gets the place. ERR_INVALID,
+ * ERR_FAULT (not one area), ERR_NO_MEMORY.
+ */
+struct vm_remap_request {
+    vaddr_t address;
+    uint64_t bytes, new_bytes;
+    bool may_move, fixed;
+};
+MUST_USE enum status vm_remap(const struct vm_remap_request *request, vaddr_t *address);
+
+/*
+ * Drops the pages of a range: private ones are zero or the file's again, shared ones stay in their object.
+ * ERR_NO_MEMORY: a hole. ERR_INVALID: `anonymous_only`, and there is an object.
+ */
+MUST_USE enum status vm_discard(vaddr_t address, uint64_t bytes, bool anonymous_only);
+
+/* Makes every page of a range present. ERR_NO_MEMORY (also: a hole), ERR_FAULT (not allowed), ERR_IO. */
+MUST_USE enum status vm_populate(vaddr_t address, uint64_t bytes, bool write);
+
+/* Whether every page of [address, address + bytes) lies in some area. */
+bool vm_range_mapped(vaddr_t address, uint64_t bytes);
+
+/*
+ * What a futex at `address` is waited for by: private memory gives OK and *object NULL (the key is space and address);
+ * shared memory the object, with a reference, and the byte in it. ERR_FAULT: nothing readable there.
+ */
+MUST_USE enum status vm_futex_key(vaddr_t address, struct memory_object **object, uint64_t *offset);
+
+/* The object lost the pages from `page` on: takes them out of the calling process's mappings. The next touch is ERR_IO.
+ */
+void vm_forget_pages(struct memory_object *object, uint64_t page);
+
+/*
+ * A page fault of user code, or of the kernel on user memory. OK: try again. ERR_FAULT (*si_code gets VM_NOT_MAPPED or
+ * VM_NOT_ALLOWED), ERR_IO (behind the end of the file: SIGBUS), ERR_NO_MEMORY.
+ */
+MUST_USE enum status vm_fault(vaddr_t address, bool write, bool execute, int *si_code);
+
+/*
+ * Gives the child a copy-on-write copy of the caller's user half; the child's LOCAL region is copied already. On error
+ * what was built of the child's user half is taken down. Called with the parent's user_space->lock held. ERR_NO_MEMORY.
+ */
+MUST_USE enum status vm_fork(struct process *child);
+
+/* Takes back a vm_fork() that succeeded: the child's references, entries and user tables. Same lock, not given up
+ * between. */
+void vm_fork_undo(struct process *child);
+
+/* Takes down the user half: every frame and table is scrubbed and freed. No thread runs in it any more. */
+void vm_destroy(void);
+
+/*
+ * End of a vfork share on the child's side, with the shared user half still loaded: forgets the areas, and leaves them
+ * for the parent if they were changed. The parent's pages stay. Closes `executable` for this process. (Whichever
+ * process is the last to have a user half calls vm_destroy() instead.)
+ */
+void vm_disown(void);
+
+/* On the parent's side, before it goes back to user code: takes over what its vfork child changed. Cheap if nothing. */
+void vm_rejoin(void);
+
+/* After vm_destroy or vm_disown: an empty user half. */
+void vm_reset(void);
+
+#endif

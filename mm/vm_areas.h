@@ -1,0 +1,65 @@
+/*
+ * Areas together with what hangs on them (objects, pages): the steps that mapping, unmapping, protecting and moving
+ * share. Internal to mm/vm*.c and mm/fault.c.
+ *
+ * A vfork child that shares its parent's user half has a copy of the parent's areas. Those are *lent*: the references
+ * are the parent's. What the child adds is its own and bears its id in `maker`. See mm/vm_share.c.
+ *
+ * The caller holds user_space->lock for everything here. Nothing sleeps.
+ */
+#ifndef MM_VM_AREAS_H
+#define MM_VM_AREAS_H
+
+#include "kernel/local.h"
+#include "kernel/process.h"
+#include "mm/vma.h"
+
+/* Whether the process is a vfork child that runs in its parent's user half. The parent waits, so its fields are stable.
+ */
+static inline bool user_half_is_lent(const struct process *process) {
+    return process->vfork_parent && process->user_space == process->vfork_parent->process->user_space;
+}
+
+/* Whether the calling process holds the area's references itself. */
+static inline bool area_is_own(const struct vma *area) {
+    const struct process *process = process_current();
+    return !user_half_is_lent(process) || area->maker == process->id;
+}
+
+/* The reference on its object that an area holds, if it has one, and the return of it: for lent areas nothing is done.
+ */
+void area_take_object(const struct vma *area);
+void area_drop_object(const struct vma *area);
+/* The same whoever's the area is. */
+void area_ref_object(const struct vma *area);
+void area_unref_object(const struct vma *area);
+
+/* Takes an area out of the tree, drops its object and frees it. Its pages are unmapped already. */
+void area_delete(struct vm *vm, struct vma *area);
+
+/* Cuts an area in two, both with a reference. ERR_NO_MEMORY (also: too many areas). */
+MUST_USE enum status area_split(struct vm *vm, struct vma *area, vaddr_t at);
+
+/* Makes one area of neighbours in and around [start, end) that can be one. */
+void areas_join(struct vm *vm, vaddr_t start, vaddr_t end);
+
+/* Whether no area lies in [start, end). */
+bool areas_absent(const struct vm *vm, vaddr_t start, vaddr_t end);
+
+/* Unmaps [start, end): areas, pages and tables. ERR_NO_MEMORY (a split): nothing has changed. */
+MUST_USE enum status areas_remove(struct vm *vm, vaddr_t start, vaddr_t end);
+
+/* Frees all areas and resets the bookkeeping; page tables are not touched. `lent`: only those of `maker` self hold
+ * references. */
+void areas_forget_all(struct vm *vm, bool lent);
+
+/* Called before a change of the areas, so that a vfork child hands them back. */
+void vm_note_change(struct vm *vm);
+
+/* Drops what vfork children left for a user half that is going away. */
+void handovers_discard(const struct user_space *space);
+
+/* vm_fault() without the lock. */
+MUST_USE enum status fault_page(vaddr_t address, bool write, bool execute, int *si_code);
+
+#endif

@@ -1,0 +1,96 @@
+/*
+ * Ranges of user page-table entries: unmapping, changing rights, moving. Edits the loaded tables through PTWINDOW.
+ *
+ * Invariant: a frame has one reference for each user entry that names it. REVOKE, CLEAN – by mm/gather.h.
+ * Locks: the caller holds user_space->lock. Runs in either space without leaving it.
+ */
+#include "mm/vm_pages.h"
+
+#include "kernel/process.h"
+
+bool pages_unmap(struct gather *gather, vaddr_t start, vaddr_t end) {
+    struct user_space *space = process_current()->user_space;
+    vaddr_t address = user_next_table(start, end);
+    bool tables = address < end;
+
+    for (; address < end; address = user_next_table(address, end)) {
+        pte_t *entry = user_pte(address);
+
+        for (vaddr_t stop = table_end(address, end); address < stop; address += PAGE_SIZE, entry++) {
+            pte_t old = *entry;
+
+            if (!old)
+                continue;
+            *entry = 0;
+            space->resident--;
+            if (pte_present(old))
+                gather_page(gather, address);
+            gather_release(gather, pte_frame(old));
+        }
+    }
+    return tables;
+}
+
+void pages_protect(struct gather *gather, const struct vma *area, vaddr_t start, vaddr_t end) {
+    bool writable = area->protection & VM_WRITE;
+
+    for (vaddr_t address = user_next_table(start, end); address < end; address = user_next_table(address, end)) {
+        pte_t *entry = user_pte(address);
+
+        for (vaddr_t stop = table_end(address, end); address < stop; address += PAGE_SIZE, entry++) {
+            frame_t frame = pte_frame(*entry);
+
+            if (!*entry)
+                continue;
+            if (pte_present(*entry))
+                gather_page(gather, address);
+            *entry = page_entry(area, frame, writable && (area->shared || frame_is_exclusive(frame)));
+        }
+    }
+}
+
+void pages_free_tables(struct gather *gather, const struct vm *vm, vaddr_t start, vaddr_t end) {
+    const struct vma *below = vma_last_below(vm, start), *above = below ? below->next : vma_first(vm);
+    vaddr_t low = start & ~(PAGE_TABLE_SPAN - 1), high = table_end(end - 1, UINT64_MAX);
+
+    /* A table at either end goes too if no neighbour uses it. */
+    if (!below || below->end <= low)
+        start = low;
+    if (!above || above->start >= high)
+        end = high;
+    user_free_tables(gather, start, end);
+}
+
+enum status pages_prepare_move(vaddr_t from, vaddr_t to, uint64_t bytes) {
+    vaddr_t end = from + bytes;
+
+    for (vaddr_t address = user_next_table(from, end); address < end; address = user_next_table(address, end)) {
+        const pte_t *entry = user_pte(address);
+
+        for (vaddr_t stop = table_end(address, end); address < stop; address += PAGE_SIZE, entry++) {
+            pte_t *target;
+            enum status status = *entry ? user_pte_create(address - from + to, &target) : OK;
+
+            if (status != OK)
+                return status;
+        }
+    }
+    return OK;
+}
+
+void pages_move(struct gather *gather, vaddr_t from, vaddr_t to, uint64_t bytes) {
+    vaddr_t end = from + bytes;
+
+    for (vaddr_t address = user_next_table(from, end); address < end; address = user_next_table(address, end)) {
+        pte_t *entry = user_pte(address);
+
+        for (vaddr_t stop = table_end(address, end); address < stop; address += PAGE_SIZE, entry++) {
+            if (!*entry)
+                continue;
+            *user_pte(address - from + to) = *entry;
+            if (pte_present(*entry))
+                gather_page(gather, address);
+            *entry = 0;
+        }
+    }
+}

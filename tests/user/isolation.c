@@ -1,0 +1,320 @@
+/*
+ * Isolation, on Penumbra only: what the audit sees and what the counters say, in the mode that the runner has set.
+ *
+ * The audit is clean in every mode and catches each invariant broken on purpose (REACH, CLEAN, GATE); mode `asi` makes
+ * no exits in steady state and `naive` does; losing access revokes views (REVOKE).
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tests/user/lib/penumbra.h"
+#include "tests/user/lib/test.h"
+
+enum { PAGES = 16 };
+
+static void check_clean(const char *when) {
+    struct asi_audit_report report = penumbra_audit(ASI_BREAK_NOTHING);
+    if (penumbra_violations(&report) != 0) {
+        test_fail(__FILE__, __LINE__, "%s: %llu violations: %s", when, penumbra_violations(&report), report.first);
+    }
+    CHECK(report.spaces_walked > 0 && report.leaves_checked > 0);
+}
+
+static bool mode_is(enum asi_mode mode) { return penumbra_state().mode == mode; }
+
+static bool mode_restricts(void) { return mode_is(ASI_MODE_NAIVE) || mode_is(ASI_MODE_ASI); }
+
+static void audit_clean(void) {
+    test_needs_penumbra();
+    check_clean("at rest");
+    struct asi_audit_report report = penumbra_audit(ASI_BREAK_NOTHING);
+    CHECK(report.free_frames_checked > 0);
+    CHECK_EQ(report.first[0], 0);
+}
+
+static void audit_catches(enum asi_break broken) {
+    test_needs_penumbra();
+    struct asi_audit_report report = penumbra_audit(broken);
+    unsigned long long found = broken == ASI_BREAK_CLEAN  ? report.clean_violations
+                               : broken == ASI_BREAK_GATE ? report.gate_violations
+                                                          : report.reach_violations;
+    CHECK(found > 0);
+    CHECK_EQ(penumbra_violations(&report), found); /* and nothing else */
+    CHECK(report.first[0] != 0);
+    check_clean("after mending");
+}
+
+static void catches_secret(void) { audit_catches(ASI_BREAK_REACH_SECRET); }
+
+static void catches_foreign(void) { audit_catches(ASI_BREAK_REACH_FOREIGN); }
+
+static void catches_view(void) { audit_catches(ASI_BREAK_REACH_VIEW); }
+
+static void catches_dirty_frame(void) { audit_catches(ASI_BREAK_CLEAN); }
+
+/* Modes none and classic run in the unrestricted space on purpose: there GATE says nothing. */
+static void catches_gate(void) {
+    test_needs_penumbra();
+    if (mode_restricts()) {
+        audit_catches(ASI_BREAK_GATE);
+    }
+}
+
+static void read_pages(int fd) {
+    uint8_t data[TEST_PAGE];
+    for (int page = 0; page < PAGES; page++) {
+        CHECK_EQ(pread(fd, data, TEST_PAGE, page * TEST_PAGE), TEST_PAGE);
+        CHECK_EQ(data[100], test_byte((size_t)page * TEST_PAGE + 100));
+    }
+}
+
+static void some_work(int fd) {
+    int ends[2], status;
+    char byte = 'x';
+    read_pages(fd);
+    CHECK_EQ(pwrite(fd, &byte, 1, TEST_PAGE - 1), 1);
+    uint8_t *memory = mmap(NULL, 4 * TEST_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK((void *)memory != MAP_FAILED);
+    memset(memory, 1, 4 * TEST_PAGE);
+    CHECK_OK(pipe(ends));
+    CHECK_EQ(write(ends[1], &byte, 1), 1);
+    CHECK_EQ(read(ends[0], &byte, 1), 1);
+    pid_t pid = fork();
+    if (pid == 0) {
+        memory[0] = 2; /* copy on write */
+        read_pages(fd);
+        _exit(0);
+    }
+    status = test_wait(pid);
+    CHECK_EXITED(status);
+    memory[TEST_PAGE] = 3;
+    CHECK_OK(munmap(memory, 4 * TEST_PAGE));
+    CHECK_OK(close(ends[0]));
+    CHECK_OK(close(ends[1]));
+}
+
+/* The whole machine's counters: the children's share is in them. asibench --check asserts the same row by row. */
+static void steady_state_exits(void) {
+    test_needs_penumbra();
+    const char *path = test_path("steady");
+    int fd = test_file(path, PAGES * TEST_PAGE);
+    for (int round = 0; round < 3; round++) {
+        some_work(fd);
+    }
+    struct asi_counters before = penumbra_counters(ASI_SCOPE_ALL);
+    for (int round = 0; round < 10; round++) {
+        some_work(fd);
+    }
+    struct asi_counters after = penumbra_counters(ASI_SCOPE_ALL);
+    unsigned long long exits = penumbra_exits(&after) - penumbra_exits(&before);
+    CHECK_OK(close(fd));
+    CHECK_OK(unlink(path));
+    if (mode_is(ASI_MODE_ASI)) {
+        for (int cause = 0; cause < ASI_CAUSES; cause++) {
+            if (after.exits[cause] != before.exits[cause]) {
+                test_fail(__FILE__, __LINE__, "%llu exits, of which cause %d: %llu", exits, cause,
+                          (unsigned long long)(after.exits[cause] - before.exits[cause]));
+            }
+        }
+    } else if (mode_is(ASI_MODE_NAIVE)) {
+        CHECK(after.exits[ASI_CAUSE_FILE] > before.exits[ASI_CAUSE_FILE]);
+        CHECK(after.exits[ASI_CAUSE_ZERO] > before.exits[ASI_CAUSE_ZERO]);
+        CHECK(after.exits[ASI_CAUSE_COW] > before.exits[ASI_CAUSE_COW]);
+        CHECK(after.enters - before.enters >= 10 * PAGES);
+    } else {
+        CHECK_EQ(exits, 0);
+    }
+}
+
+static volatile int turn;
+
+static void *take_turns(void *argument) {
+    int mine = (int)(intptr_t)argument;
+    for (int i = 0; i < 1000; i++) {
+        while (turn != mine) {
+            syscall(SYS_futex, &turn, 128, !mine, NULL, NULL, 0);
+        }
+        turn = !mine;
+        syscall(SYS_futex, &turn, 129, 1, NULL, NULL, 0);
+    }
+    return NULL;
+}
+
+/* The runner wakes now and then: a process switch accounts for the CR3 writes that there are. */
+static void check_switch_costs(const struct asi_counters *before, const struct asi_counters *after) {
+    unsigned long long cr3_writes = after->cr3_writes - before->cr3_writes;
+    unsigned long long switches = after->process_switches - before->process_switches;
+    if (!mode_is(ASI_MODE_CLASSIC) && cr3_writes > switches) {
+        test_fail(__FILE__, __LINE__, "%llu CR3 writes, %llu process switches", cr3_writes, switches);
+    }
+}
+
+static void thread_switches(void) {
+    test_needs_penumbra();
+    pthread_t thread;
+    int error = pthread_create(&thread, NULL, take_turns, (void *)1);
+    CHECK_EQ(error, 0);
+    struct asi_counters before = penumbra_counters(ASI_SCOPE_ALL);
+    take_turns((void *)0);
+    struct asi_counters after = penumbra_counters(ASI_SCOPE_ALL);
+    pthread_join(thread, NULL);
+    if (penumbra_state().cpus == 1) {
+        CHECK(after.thread_switches - before.thread_switches >= 1000);
+    }
+    check_switch_costs(&before, &after);
+}
+
+static void idle_and_back(void) {
+    test_needs_penumbra();
+    struct asi_counters before = penumbra_counters(ASI_SCOPE_ALL);
+    for (int i = 0; i < 20; i++) {
+        test_sleep_ms(2);
+    }
+    struct asi_counters after = penumbra_counters(ASI_SCOPE_ALL);
+    CHECK(after.idle_switches > before.idle_switches);
+    check_switch_costs(&before, &after);
+}
+
+/* Every process switch in mode asi is one CR3 write, and pipes between processes need no more. */
+static void process_switches(void) {
+    test_needs_penumbra();
+    int there[2], back[2];
+    char byte = 0;
+    CHECK_OK(pipe(there));
+    CHECK_OK(pipe(back));
+    pid_t pid = fork();
+    if (pid == 0) {
+        CHECK_OK(close(there[1]));
+        while (read(there[0], &byte, 1) == 1) {
+            CHECK_EQ(write(back[1], &byte, 1), 1);
+        }
+        _exit(0);
+    }
+    struct asi_counters before = penumbra_counters(ASI_SCOPE_ALL);
+    for (int i = 0; i < 500; i++) {
+        CHECK_EQ(write(there[1], &byte, 1), 1);
+        CHECK_EQ(read(back[0], &byte, 1), 1);
+    }
+    struct asi_counters after = penumbra_counters(ASI_SCOPE_ALL);
+    CHECK_OK(close(there[1]));
+    CHECK_EXITED(test_wait(pid));
+    CHECK(after.process_switches - before.process_switches >= 500);
+    if (mode_is(ASI_MODE_ASI) || mode_is(ASI_MODE_NONE)) {
+        check_switch_costs(&before, &after);
+    }
+}
+
+/* The counters are an array of 64-bit numbers: compare them as such. */
+static void counters_add_up(void) {
+    test_needs_penumbra();
+    enum { FIELDS = sizeof(struct asi_counters) / sizeof(uint64_t) };
+    union {
+        struct asi_counters counters;
+        uint64_t fields[FIELDS];
+    } first, last, one, own, sum = {0};
+    first.counters = penumbra_counters(ASI_SCOPE_ALL);
+    for (unsigned cpu = 0; cpu < penumbra_state().cpus; cpu++) {
+        one.counters = penumbra_counters(ASI_SCOPE_CPU(cpu));
+        for (int i = 0; i < FIELDS; i++) {
+            sum.fields[i] += one.fields[i];
+        }
+    }
+    own.counters = penumbra_counters(0);
+    last.counters = penumbra_counters(ASI_SCOPE_ALL);
+    for (int i = 0; i < FIELDS; i++) {
+        CHECK(first.fields[i] <= sum.fields[i] && sum.fields[i] <= last.fields[i]);
+        CHECK(own.fields[i] <= last.fields[i]);
+    }
+    CHECK(own.counters.page_faults > 0);
+}
+
+static void close_revokes(void) {
+    test_needs_penumbra();
+    const char *path = test_path("revoke");
+    int fd = test_file(path, PAGES * TEST_PAGE);
+    read_pages(fd);
+    struct asi_counters before = penumbra_counters(0);
+    CHECK_OK(close(fd));
+    struct asi_counters after = penumbra_counters(0);
+    if (mode_is(ASI_MODE_ASI)) {
+        CHECK(after.views_revoked >= before.views_revoked + PAGES);
+    }
+    check_clean("after close");
+    CHECK_OK(unlink(path));
+    check_clean("after unlink");
+}
+
+static void truncation_revokes(void) {
+    test_needs_penumbra();
+    const char *path = test_path("revoke-truncate");
+    int fd = test_file(path, PAGES * TEST_PAGE);
+    read_pages(fd);
+    struct asi_counters before = penumbra_counters(0);
+    CHECK_OK(ftruncate(fd, 0));
+    struct asi_counters after = penumbra_counters(0);
+    if (mode_is(ASI_MODE_ASI)) {
+        CHECK(after.views_revoked >= before.views_revoked + PAGES);
+    }
+    check_clean("after truncation");
+    CHECK_OK(close(fd));
+    CHECK_OK(unlink(path));
+}
+
+/* One of two processes closes: only its own views go. One truncates: both lose them. */
+static void revoke_between_processes(void) {
+    test_needs_penumbra();
+    const char *path = test_path("revoke-two");
+    int fd = test_file(path, PAGES * TEST_PAGE), ends[2], back[2];
+    char byte = 0;
+    CHECK_OK(pipe(ends));
+    CHECK_OK(pipe(back));
+    pid_t pid = fork();
+    if (pid == 0) {
+        read_pages(fd);
+        CHECK_EQ(write(back[1], &byte, 1), 1);
+        CHECK_EQ(read(ends[0], &byte, 1), 1);
+        read_pages(fd); /* the parent has closed it */
+        check_clean("in the child");
+        CHECK_OK(ftruncate(fd, TEST_PAGE));
+        check_clean("truncated by the child");
+        _exit(0);
+    }
+    int other = (int)CHECK_OK(open(path, O_RDONLY));
+    read_pages(fd);
+    read_pages(other);
+    CHECK_EQ(read(back[0], &byte, 1), 1);
+    CHECK_OK(close(fd));
+    read_pages(other); /* another descriptor of the same file keeps the access */
+    CHECK_EQ(write(ends[1], &byte, 1), 1);
+    CHECK_EXITED(test_wait(pid));
+    CHECK_EQ(pread(other, &byte, 1, TEST_PAGE), 0);
+    check_clean("at the end");
+    CHECK_OK(close(other));
+    CHECK_OK(unlink(path));
+}
+
+static const struct test_case cases[] = {
+    {"audit-clean", audit_clean},
+    {"audit-catches-secret", catches_secret},
+    {"audit-catches-foreign-local", catches_foreign},
+    {"audit-catches-unopened-file-view", catches_view},
+    {"audit-catches-dirty-free-frame", catches_dirty_frame},
+    {"audit-catches-unrestricted-return", catches_gate},
+    {"steady-state-exits", steady_state_exits},
+    {"thread-switches", thread_switches},
+    {"idle-switches", idle_and_back},
+    {"process-switches", process_switches},
+    {"counters-add-up", counters_add_up},
+    {"close-revokes", close_revokes},
+    {"truncation-revokes", truncation_revokes},
+    {"revoke-between-processes", revoke_between_processes},
+};
+TEST_MAIN(cases)

@@ -1,0 +1,30 @@
+/*
+ * What the tests ask of SYS_ASI (asi/abi.h). user/lib/asi.h has more; the tests have their own, so that what they find
+ * does not hang on what they test.
+ */
+#ifndef TESTS_USER_LIB_PENUMBRA_H
+#define TESTS_USER_LIB_PENUMBRA_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "asi/abi.h"
+
+extern const char *const penumbra_mode_names[ASI_MODES];
+
+long penumbra_call(long op, long argument, void *buffer, size_t size);
+
+/* True when the kernel answers SYS_ASI: Linux says ENOSYS. */
+bool on_penumbra(void);
+
+/* Each fails the test case when the call fails. */
+struct asi_state penumbra_state(void);
+struct asi_memory penumbra_memory(void);
+struct asi_counters penumbra_counters(long scope);
+struct asi_audit_report penumbra_audit(enum asi_break broken);
+void penumbra_set_mode(enum asi_mode mode);
+
+unsigned long long penumbra_exits(const struct asi_counters *counters);
+unsigned long long penumbra_violations(const struct asi_audit_report *report);
+
+#endif

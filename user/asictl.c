@@ -1,0 +1,155 @@
+/*
+ * asictl: show or set the isolation.
+ *
+ * Exit status: 0 done, 1 refused by the kernel or (audit) a violation was found, 2 wrong usage.
+ */
+#include "user/lib/asi.h"
+#include "user/lib/ticks.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static int usage(void) {
+    fputs("usage: asictl                             show the state\n"
+          "       asictl mode none|classic|naive|asi\n"
+          "       asictl flush auto|off|cost:IBPB,VERW,CR3\n"
+          "       asictl audit [BREAK]               BREAK: reach-secret, reach-foreign, reach-view, clean, gate\n"
+          "       asictl reset                       zero the counters\n"
+          "       asictl exit [N]                    measure N deliberate exits\n",
+          stderr);
+    return 2;
+}
+
+static int refused(const char *what) {
+    if (errno == ENOSYS) {
+        fputs("asictl: this kernel is not Penumbra\n", stderr);
+    } else {
+        fprintf(stderr, "asictl: %s: %s\n", what, strerror(errno));
+    }
+    return 1;
+}
+
+static const char *yes(uint32_t flag) { return flag ? "yes" : "no"; }
+
+static int show_memory(void) {
+    struct asi_memory memory;
+    if (asi_get_memory(&memory) < 0) {
+        return refused("memory");
+    }
+    printf("frames    %" PRIu64 " = free %" PRIu64 ", global %" PRIu64 ", local %" PRIu64 ", user %" PRIu64
+           ", secret %" PRIu64 "\n",
+           memory.frames_total, memory.frames_free, memory.frames_global, memory.frames_local, memory.frames_user,
+           memory.frames_secret);
+    printf("heap      %" PRIu64 " bytes of global objects\n", memory.global_heap_bytes);
+    printf("running   %" PRIu64 " processes, %" PRIu64 " threads\n", memory.processes, memory.threads);
+    return 0;
+}
+
+static int show_state(void) {
+    struct asi_state state;
+    char flush[64];
+    if (asi_get_state(&state) < 0) {
+        return refused("state");
+    }
+    asi_format_flush(&state.flush, ',', flush, sizeof flush);
+    printf("mode      %s\n", asi_mode_name(state.mode));
+    printf("flush     %s\n", flush);
+    printf("cpus      %" PRIu32 "\n", state.cpus);
+    printf("features  IBPB %s, MD_CLEAR %s, PCID %s, SMAP %s\n", yes(state.has_ibpb), yes(state.has_md_clear),
+           yes(state.has_pcid), yes(state.has_smap));
+    printf("clock     TSC at %.1f MHz\n", (double)state.tsc_hz / 1e6);
+    if (state.tsc_hz != 0) {
+        printf("boot      %.3f s from the kernel's first instruction to the first user instruction\n",
+               (double)state.boot_to_user_ticks / (double)state.tsc_hz);
+    }
+    return show_memory();
+}
+
+static int set_mode(const char *name) {
+    enum asi_mode mode;
+    if (!asi_parse_mode(name, &mode)) {
+        return usage();
+    }
+    return asi_set_mode(mode) < 0 ? refused(name) : 0;
+}
+
+static int set_flush(const char *text) {
+    struct asi_flush flush;
+    if (!asi_parse_flush(text, &flush)) {
+        return usage();
+    }
+    return asi_set_flush(&flush) < 0 ? refused(text) : 0;
+}
+
+static int audit(const char *name) {
+    enum asi_break deliberate = ASI_BREAK_NOTHING;
+    struct asi_audit_report report;
+    if (name != NULL && !asi_parse_break(name, &deliberate)) {
+        return usage();
+    }
+    if (asi_run_audit(deliberate, &report) < 0) {
+        return refused("audit");
+    }
+    uint64_t violations = report.reach_violations + report.clean_violations + report.gate_violations;
+    printf("audit     %" PRIu64 " spaces, %" PRIu64 " mappings, %" PRIu64 " free frames\n", report.spaces_walked,
+           report.leaves_checked, report.free_frames_checked);
+    printf("violated  REACH %" PRIu64 ", CLEAN %" PRIu64 ", GATE %" PRIu64 "\n", report.reach_violations,
+           report.clean_violations, report.gate_violations);
+    if (violations != 0) {
+        printf("first     %.*s\n", (int)sizeof report.first, report.first);
+    }
+    return violations != 0;
+}
+
+/* The price of one exit and of the enter that follows; getppid is the same call without them. */
+static int measure_exit(const char *text) {
+    long count = text == NULL ? 1000 : strtol(text, NULL, 10);
+    if (count <= 0) {
+        return usage();
+    }
+    uint64_t start = ticks_now();
+    for (long i = 0; i < count; i++) {
+        if (asi_force_exit() < 0) {
+            return refused("exit");
+        }
+    }
+    uint64_t middle = ticks_now();
+    for (long i = 0; i < count; i++) {
+        getppid();
+    }
+    uint64_t end = ticks_now();
+    printf("exit      %.1f ticks each, %ld measured (getppid: %.1f)\n", (double)(middle - start) / (double)count, count,
+           (double)(end - middle) / (double)count);
+    return 0;
+}
+
+int main(int argc, char **argv) {
+    const char *verb = argc > 1 ? argv[1] : NULL;
+    const char *argument = argc > 2 ? argv[2] : NULL;
+    if (argc > 3) {
+        return usage();
+    }
+    if (verb == NULL) {
+        return show_state();
+    }
+    if (strcmp(verb, "mode") == 0 && argument != NULL) {
+        return set_mode(argument);
+    }
+    if (strcmp(verb, "flush") == 0 && argument != NULL) {
+        return set_flush(argument);
+    }
+    if (strcmp(verb, "audit") == 0) {
+        return audit(argument);
+    }
+    if (strcmp(verb, "exit") == 0) {
+        return measure_exit(argument);
+    }
+    if (strcmp(verb, "reset") == 0 && argument == NULL) {
+        return asi_reset_counters() < 0 ? refused("reset") : 0;
+    }
+    return usage();
+}

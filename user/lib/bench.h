@@ -1,0 +1,114 @@
+/*
+ * The parts of asibench: rows (what is measured), the measurement, and the report.
+ */
+#ifndef USER_LIB_BENCH_H
+#define USER_LIB_BENCH_H
+
+#include "user/lib/asi.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+enum {
+    BENCH_MAX_ROWS = 32,
+    BENCH_MAX_SAMPLES = 101,
+    BENCH_PAGE = 4096,
+};
+
+/*
+ * One row. Only run() is measured. Functions return 0, or -1 with errno; all but run may be absent.
+ * `count` is how many times run() does its thing: one operation, or `operations_each` of them.
+ */
+struct bench_row {
+    const char *slug;  /* in CSV and on the command line */
+    const char *title; /* in the table, at most 21 characters */
+    unsigned count;    /* at --scale=1 */
+    unsigned operations_each;
+    bool uses_file; /* keeps the big file open and its views warm */
+    int (*setup)(void);
+    int (*prepare)(unsigned count); /* before each sample */
+    int (*run)(unsigned count);
+    int (*restore)(unsigned count); /* after each sample */
+    void (*teardown)(void);         /* also after a failed setup */
+};
+
+/* All rows, in the order of the table. */
+extern const struct bench_row *const bench_rows[];
+extern const unsigned bench_row_count;
+
+/* bench_files.c */
+extern const struct bench_row bench_pread4k, bench_pread64, bench_pread64k, bench_pread1m, bench_pwrite4k;
+extern const struct bench_row bench_openclose, bench_stat;
+/* bench_memory.c */
+extern const struct bench_row bench_mmapmunmap, bench_anonfault, bench_filefault, bench_cowfault, bench_brk;
+/* bench_process.c */
+extern const struct bench_row bench_forkexit, bench_forkexec;
+/* bench_switch.c */
+extern const struct bench_row bench_getppid, bench_pipe, bench_threadswitch, bench_futexwake, bench_idle;
+
+/*
+ * The big file, /tmp/asibench.big: 64 MiB, or less where /tmp has no room. bench_big_file_open() creates it on first
+ * use and keeps it open until bench_big_file_close(). bench_big_file_warm() reads one word of each page once per
+ * opening.
+ */
+int bench_big_file_open(void);
+int bench_big_file_warm(void);
+void bench_big_file_close(void);
+void bench_remove_files(void);       /* all of /tmp/asibench.* */
+int bench_big_file(void);            /* its descriptor; it must be open */
+uint64_t bench_big_file_bytes(void); /* its size; 0 before the first opening. A multiple of 1 MiB. */
+
+/* The next number of a fixed pseudo-random sequence: every mode and every run sees the same offsets. */
+uint64_t bench_random(void);
+
+/* For forkexec: the path asibench was started by, to find `true` beside it and itself as the fall-back. */
+void bench_set_program(const char *argv0);
+
+/* Waits for a child; -1 with ECHILD when it did not end with 0. */
+int bench_reap(pid_t child);
+
+/* Makes a child end and reaps it: closes `release` (the pipe end it waits on), then waits. Ignores pid <= 0. */
+void bench_end_child(pid_t *child, int *release);
+
+struct bench_result {
+    bool measured;
+    int error;           /* errno when not measured but tried */
+    uint64_t operations; /* in all samples together */
+    double ticks_min;    /* per operation */
+    double ticks_median;
+    struct asi_counters counters; /* sum over the samples, the price of reading them taken off */
+};
+
+struct bench_plan {
+    unsigned samples;
+    double scale; /* multiplies the counts */
+    bool row_wanted[BENCH_MAX_ROWS];
+    bool mode_wanted[ASI_MODES];
+    bool csv;
+    bool check;
+};
+
+/* One pass: on Linux there is one, in slot 0, and no counters. */
+struct bench_report {
+    bool has_asi;
+    struct asi_state state; /* when has_asi */
+    bool mode_ran[ASI_MODES];
+    struct asi_counters overhead[ASI_MODES]; /* what reading the counters counts by itself */
+    struct bench_result results[ASI_MODES][BENCH_MAX_ROWS];
+};
+
+/* Measures the wanted rows in the mode that is set now, into report's slot `mode`. */
+void bench_run_mode(const struct bench_plan *plan, struct bench_report *report, enum asi_mode mode);
+
+void bench_print_table(const struct bench_plan *plan, const struct bench_report *report);
+void bench_print_csv(const struct bench_plan *plan, const struct bench_report *report);
+void bench_print_summary(const struct bench_report *report);
+
+/* Says what breaks a goal of mode `asi`; returns how many goals are broken. Rows that failed count as broken. */
+unsigned bench_check(const struct bench_plan *plan, const struct bench_report *report);
+
+/* Rows that could not be measured, each with a line on stderr; returns how many. */
+unsigned bench_report_failures(const struct bench_plan *plan, const struct bench_report *report);
+
+#endif

@@ -1,0 +1,74 @@
+/*
+ * The goals of mode `asi` that hold on any machine, because they are counts: no exit in any row; no CR3 write and no
+ * flush for threads of one process and for idle; one CR3 write for a process switch.
+ */
+#include "user/lib/bench.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Says so and returns 1 when `count` of `what` is above `allowed`. */
+static unsigned above(const char *slug, const char *what, uint64_t count, uint64_t allowed) {
+    if (count <= allowed) {
+        return 0;
+    }
+    fprintf(stderr, "asibench: check: %s: %" PRIu64 " %s, allowed %" PRIu64 "\n", slug, count, what, allowed);
+    return 1;
+}
+
+static void name_causes(const struct bench_result *result) {
+    for (unsigned cause = 0; cause < ASI_CAUSES; cause++) {
+        if (result->counters.exits[cause] != 0) {
+            fprintf(stderr, "asibench: check:   of which %s %" PRIu64 "\n", asi_cause_name(cause),
+                    result->counters.exits[cause]);
+        }
+    }
+}
+
+/* How many address spaces one operation may enter. ANY_SWITCH: the row is not about switches. */
+enum { NO_SWITCH = 0, PROCESS_ROUND_TRIP = 2, ANY_SWITCH = -1 };
+
+static int allowed_switches(const char *slug) {
+    if (strcmp(slug, "threadswitch") == 0 || strcmp(slug, "idle") == 0) {
+        return NO_SWITCH;
+    }
+    return strcmp(slug, "pipe") == 0 ? PROCESS_ROUND_TRIP : ANY_SWITCH;
+}
+
+static unsigned check_row(int switches, const char *slug, const struct bench_result *result) {
+    const struct asi_counters *counters = &result->counters;
+    unsigned broken = above(slug, "exits", asi_total_exits(counters), 0);
+    if (broken) {
+        name_causes(result);
+    }
+    if (switches != ANY_SWITCH) {
+        broken += above(slug, "CR3 writes", counters->cr3_writes, (uint64_t)switches * result->operations);
+    }
+    if (switches == NO_SWITCH) {
+        broken += above(slug, "control flushes", counters->control_flushes, 0);
+        broken += above(slug, "data flushes", counters->data_flushes, 0);
+    }
+    return broken;
+}
+
+unsigned bench_check(const struct bench_plan *plan, const struct bench_report *report) {
+    unsigned broken = 0, rows = 0;
+    if (!report->has_asi || !report->mode_ran[ASI_MODE_ASI]) {
+        fprintf(stderr, "asibench: check: mode asi was not measured, nothing to check\n");
+        return report->has_asi;
+    }
+    /* What reading the counters counts is taken off each row: were it not 0, something could hide behind it. */
+    const struct bench_result reading = {.counters = report->overhead[ASI_MODE_ASI], .operations = 1};
+    broken += check_row(NO_SWITCH, "reading the counters", &reading);
+    for (unsigned row = 0; row < bench_row_count; row++) {
+        const struct bench_result *result = &report->results[ASI_MODE_ASI][row];
+        if (plan->row_wanted[row]) {
+            const char *slug = bench_rows[row]->slug;
+            broken += result->measured ? check_row(allowed_switches(slug), slug, result) : 1;
+            rows++;
+        }
+    }
+    printf("asibench: check: %u rows, %u goals broken\n", rows, broken);
+    return broken;
+}

@@ -1,0 +1,226 @@
+/*
+ * asibench rows on files: pread and pwrite at random in one big file, open+close and stat of a small one.
+ *
+ * Both files live in /tmp, are made by whichever mode comes first, are shared by all modes and go at the end.
+ */
+#include "user/lib/bench.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define BIG_FILE   "/tmp/asibench.big"
+#define SMALL_FILE "/tmp/asibench.small"
+
+enum { MEBIBYTE = 1 << 20, BIG_FILE_BYTES = 64 * MEBIBYTE, SMALLEST_BIG_FILE = 4 * MEBIBYTE };
+
+static int big_file = -1;
+static uint64_t big_file_bytes;
+static bool big_file_warm;
+static char *buffer; /* what is read into or written from; mapped while a row that needs it runs */
+static uint64_t random_state = 0x9e3779b97f4a7c15;
+
+uint64_t bench_random(void) {
+    random_state ^= random_state << 13;
+    random_state ^= random_state >> 7;
+    random_state ^= random_state << 17;
+    return random_state;
+}
+
+int bench_big_file(void) { return big_file; }
+
+uint64_t bench_big_file_bytes(void) { return big_file_bytes; }
+
+/* Writes until the file has its size or the file system is full; then half of what fitted is given back to the other
+ * rows. */
+static int fill_big_file(int file, uint64_t *size) {
+    static char chunk[16 * BENCH_PAGE];
+    memset(chunk, 0x5a, sizeof chunk);
+    uint64_t done = 0;
+    while (done < BIG_FILE_BYTES) {
+        ssize_t written = pwrite(file, chunk, sizeof chunk, (off_t)done);
+        if (written <= 0) {
+            break;
+        }
+        done += (uint64_t)written;
+    }
+    if (done < BIG_FILE_BYTES) {
+        done = done / 2 / MEBIBYTE * MEBIBYTE;
+        if (ftruncate(file, (off_t)done) < 0) {
+            return -1;
+        }
+    }
+    *size = done;
+    return 0;
+}
+
+int bench_big_file_open(void) {
+    struct stat info;
+    if (big_file >= 0) {
+        return 0;
+    }
+    int file = open(BIG_FILE, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (file < 0) {
+        return -1;
+    }
+    if (fstat(file, &info) < 0) {
+        goto failed;
+    }
+    uint64_t size = (uint64_t)info.st_size;
+    if (size != big_file_bytes && size != BIG_FILE_BYTES) {
+        size = 0;
+    }
+    if (size == 0 && fill_big_file(file, &size) < 0) {
+        goto failed;
+    }
+    if (size < SMALLEST_BIG_FILE) {
+        errno = ENOSPC;
+        goto failed;
+    }
+    big_file = file;
+    big_file_bytes = size;
+    big_file_warm = false;
+    return 0;
+
+failed:;
+    int reason = errno;
+    close(file);
+    errno = reason;
+    return -1;
+}
+
+int bench_big_file_warm(void) {
+    uint64_t word;
+    for (uint64_t offset = 0; !big_file_warm && offset < big_file_bytes; offset += BENCH_PAGE) {
+        if (pread(big_file, &word, sizeof word, (off_t)offset) != (ssize_t)sizeof word) {
+            return -1;
+        }
+    }
+    big_file_warm = true;
+    return 0;
+}
+
+void bench_big_file_close(void) {
+    if (big_file >= 0) {
+        close(big_file);
+        big_file = -1;
+    }
+}
+
+void bench_remove_files(void) {
+    bench_big_file_close();
+    unlink(BIG_FILE);
+    unlink(SMALL_FILE);
+}
+
+static int data_setup(void) {
+    if (bench_big_file_open() < 0 || bench_big_file_warm() < 0) {
+        return -1;
+    }
+    char *mapped = mmap(NULL, MEBIBYTE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (mapped == MAP_FAILED) {
+        return -1;
+    }
+    buffer = mapped;
+    memset(buffer, 0x5a, MEBIBYTE);
+    return 0;
+}
+
+static void data_teardown(void) {
+    if (buffer != NULL) {
+        munmap(buffer, MEBIBYTE);
+        buffer = NULL;
+    }
+}
+
+/* A transfer that comes short is an error: the figure would be of something else. */
+static int transferred(ssize_t result, size_t size) {
+    if (result >= 0 && (size_t)result != size) {
+        errno = EIO;
+    }
+    return result == (ssize_t)size ? 0 : -1;
+}
+
+static inline int read_at_random(unsigned count, size_t size) {
+    uint64_t slots = big_file_bytes / size;
+    for (unsigned i = 0; i < count; i++) {
+        if (transferred(pread(big_file, buffer, size, (off_t)(bench_random() % slots * size)), size) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static int pread4k_run(unsigned count) { return read_at_random(count, BENCH_PAGE); }
+
+static int pread64_run(unsigned count) { return read_at_random(count, 64); }
+
+static int pread64k_run(unsigned count) { return read_at_random(count, 65536); }
+
+static int pread1m_run(unsigned count) { return read_at_random(count, MEBIBYTE); }
+
+static int pwrite4k_run(unsigned count) {
+    uint64_t slots = big_file_bytes / BENCH_PAGE;
+    for (unsigned i = 0; i < count; i++) {
+        off_t offset = (off_t)(bench_random() % slots * BENCH_PAGE);
+        if (transferred(pwrite(big_file, buffer, BENCH_PAGE, offset), BENCH_PAGE) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static int small_setup(void) {
+    int file = open(SMALL_FILE, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (file < 0) {
+        return -1;
+    }
+    int result = transferred(pwrite(file, "asibench", 8, 0), 8);
+    close(file);
+    return result;
+}
+
+static int openclose_run(unsigned count) {
+    for (unsigned i = 0; i < count; i++) {
+        int file = open(SMALL_FILE, O_RDONLY);
+        if (file < 0 || close(file) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static int stat_run(unsigned count) {
+    struct stat info;
+    for (unsigned i = 0; i < count; i++) {
+        if (stat(SMALL_FILE, &info) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+#define DATA_ROW(name, words, repetitions)                                                                             \
+    const struct bench_row bench_##name = {                                                                            \
+        .slug = #name,                                                                                                 \
+        .title = words,                                                                                                \
+        .count = repetitions,                                                                                          \
+        .uses_file = true,                                                                                             \
+        .setup = data_setup,                                                                                           \
+        .run = name##_run,                                                                                             \
+        .teardown = data_teardown,                                                                                     \
+    }
+
+DATA_ROW(pread4k, "pread 4K, random", 1000);
+DATA_ROW(pread64, "pread 64 B, random", 1500);
+DATA_ROW(pread64k, "pread 64K, random", 60);
+DATA_ROW(pread1m, "pread 1M, random", 4);
+DATA_ROW(pwrite4k, "pwrite 4K, random", 1000);
+
+const struct bench_row bench_openclose = {
+    .slug = "openclose", .title = "open + close", .count = 800, .setup = small_setup, .run = openclose_run};
+const struct bench_row bench_stat = {
+    .slug = "stat", .title = "stat", .count = 800, .setup = small_setup, .run = stat_run};
