@@ -62,6 +62,7 @@ struct cpu {
     void *overflow_view;       /* a scratch view that stands in for a window, or NULL */
     uint64_t locks_held;       /* bit per rank, debug builds */
     uint64_t apic_id;
+    uint64_t home_root;        /* CR3 value that ring 3 must be entered from: the loaded process's, by the mode */
     uint64_t gate_checks;      /* arrivals from ring 3 whose root was compared */
     uint64_t gate_violations;  /* … and was not the one the mode demands */
     struct cpu_counters counters;

@@ -31,6 +31,9 @@ static inline pte_t pte_table(frame_t table, bool user) {
     return frame_address(table) | PTE_PRESENT | PTE_WRITE | PTE_ACCESSED | (user ? PTE_USER : 0);
 }
 
+/* An inner table that is shared and must stay as it is: nobody writes through an entry that leads to it. */
+static inline pte_t pte_empty_table(frame_t table) { return frame_address(table) | PTE_PRESENT | PTE_ACCESSED; }
+
 /* A leaf of the kernel half: never executable, never for user code. `global`: the same in every root of every process. */
 static inline pte_t pte_kernel_data(frame_t frame, bool global) {
     return frame_address(frame) | PTE_PRESENT | PTE_WRITE | PTE_ACCESSED | PTE_DIRTY | PTE_NO_EXECUTE |

@@ -37,6 +37,11 @@ static bool control_tainted(void) {
     return !(thread_user_frame()->vector & FRAME_FLUSHED);
 }
 
+uint64_t asi_home_root(const struct process *process) {
+    bool restricted = asi_home_space() == SPACE_RESTRICTED;
+    return frame_address(restricted ? process->roots.restricted : process->roots.unrestricted);
+}
+
 /* --- Exit -------------------------------------------------------------------------------------------------------------- */
 
 void asi_leave(enum asi_cause cause, uint64_t site) {

@@ -54,6 +54,9 @@ uint32_t asi_switch_flags(const struct process *from, const struct process *to, 
 /* Counts what the switch to `to` pays. */
 void asi_count_switch(struct process *to, uint32_t flags);
 
+/* The root from which the process may enter ring 3. */
+uint64_t asi_home_root(const struct process *process);
+
 /* Marks the entry frame of the running thread: no user code has run since the last control flush. */
 void asi_mark_flushed(void);
 

@@ -75,6 +75,12 @@ static bool table_allowed(const struct audit *audit, frame_t frame, bool shared_
            (info->class == FRAME_LOCAL && (info->owner == audit->process->id || shared_user_half));
 }
 
+/* The shared empty window tables are walked once, in the kernel process; 262,144 absent entries for every GiB elsewhere. */
+static bool is_shared_empty(const struct audit *audit, frame_t frame, unsigned level) {
+    frame_t empty = level == 1 ? shared_tables.empty_window_pt : shared_tables.empty_window_pd;
+    return level <= 2 && frame_equal(frame, empty) && audit->process != &kernel_process;
+}
+
 static void walk(struct audit *audit, frame_t frame, unsigned level, uint64_t base) {
     struct asi_audit_report *report = audit->report;
     const pte_t *entries = table(frame);
@@ -94,7 +100,7 @@ static void walk(struct audit *audit, frame_t frame, unsigned level, uint64_t ba
                 violation(audit, &report->reach_violations, "REACH (writable and executable)", address, pte_frame(entry));
         } else if (!table_allowed(audit, pte_frame(entry), shared)) {
             violation(audit, &report->reach_violations, "REACH (table)", address, pte_frame(entry));
-        } else {
+        } else if (!is_shared_empty(audit, pte_frame(entry), level - 1)) {
             walk(audit, pte_frame(entry), level - 1, address);
         }
     }

@@ -5,16 +5,12 @@
 #ifndef ASI_GATE_H
 #define ASI_GATE_H
 
-#include "asi/asi.h"
-#include "kernel/process.h"
+#include "arch/cpu.h"
 
 static inline void gate_check(void) {
-    struct cpu *cpu = cpu_self();
-    if (asi_mode < ASI_MODE_NAIVE)
-        return;
-    cpu->gate_checks++;
-    if (cpu->loaded_root != frame_address(process_current()->roots.restricted) || cpu->space != SPACE_RESTRICTED)
-        cpu->gate_violations++;
+    this_cpu->gate_checks++;
+    if (__builtin_expect(this_cpu->loaded_root != this_cpu->home_root, 0))
+        this_cpu->gate_violations++;
 }
 
 #endif

@@ -42,6 +42,7 @@ static void set_split(struct cpu *cpu, bool split) {
     cpu_set_global_pages(!split);
     cpu->kernel_root = frame_address(cpu->loaded->roots.unrestricted);
     cpu->user_root = frame_address(cpu->loaded->roots.user);
+    cpu->home_root = asi_home_root(cpu->loaded);
     uint64_t entry_stack_top = (uint64_t)cpu->entry_stack + sizeof cpu->entry_stack;
     tss_set_stack(cpu, split ? entry_stack_top : cpu->stack_top);
 }

@@ -136,6 +136,8 @@ static _Noreturn void leave(struct thread *self) {
     /* The unrestricted stack can be cleared from there only. In mode asi no thread gets here with one in use. */
     if (this_cpu->space == SPACE_RESTRICTED && (self->stack_dirty & 1 << SPACE_UNRESTRICTED))
         asi_exit(ASI_CAUSE_DEATH);
+    if (self->process->dying)
+        process_becomes_zombie(self->process);
     self->state = THREAD_DEAD;
     sched_leave();
 }

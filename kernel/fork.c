@@ -28,13 +28,18 @@ static enum status give_user_half(struct process *child, bool share) {
         return OK;
     }
     child->user_space = user_space_create();
-    return child->user_space == NULL ? ERR_NO_MEMORY : vm_fork(child);
+    if (child->user_space == NULL)
+        return ERR_NO_MEMORY;
+    enum status status = vm_fork(child);
+    if (status != OK)
+        global_free(child->user_space, sizeof *child->user_space);
+    return status;
 }
 
 static void take_user_half_back(struct process *child, bool share) {
     if (share) {
         __atomic_fetch_sub(&child->user_space->refs, 1, __ATOMIC_RELAXED);
-    } else if (child->user_space != NULL) {
+    } else {
         vm_fork_undo(child);
         global_free(child->user_space, sizeof *child->user_space);
     }
@@ -49,10 +54,11 @@ static enum status copy_process(struct process *child, struct thread_local *loca
     status = local_fork(child);
     if (status == OK) {
         status = give_user_half(child, share);
-        if (status == OK)
+        if (status == OK) {
             status = thread_create_with(child, local, frame, thread);
-        if (status != OK)
-            take_user_half_back(child, share);
+            if (status != OK)
+                take_user_half_back(child, share);
+        }
     }
     if (status != OK) {
         local_fork_undo(child);
@@ -116,6 +122,8 @@ enum status process_fork(unsigned flags, vaddr_t stack, uint32_t exit_signal, ui
         thread_current()->in_vfork = true;
         thread_start(thread);
         wait_for_release();
+        if (share)
+            vm_rejoin();
     } else {
         thread_start(thread);
     }

@@ -9,6 +9,7 @@
 #include "asi/control.h"
 #include "boot/boot_info.h"
 #include "drivers/console.h"
+#include "drivers/pit.h"
 #include "drivers/power.h"
 #include "kernel/exec.h"
 #include "kernel/file.h"
@@ -44,6 +45,14 @@ static void apply_options(void) {
         stop("mode= must be none, classic, naive or asi, not ", value);
     if (asi_set_flush(&flush) != OK || asi_set_mode(mode) != OK)
         panic("options that were parsed cannot be set");
+}
+
+static void calibrate_timer(void) {
+    const unsigned ms = 10;
+    pit_start(ms);
+    apic_timer_calibrate_begin();
+    pit_wait();
+    apic_timer_calibrate_end(ms);
 }
 
 static void map_screen(const struct boot_info *info) {
@@ -84,6 +93,7 @@ void kernel_main(const struct boot_info *info) {
     map_screen(info);
     apic_init();
     time_init(info->entry_tsc);
+    calibrate_timer();
     futex_init();
     kprintf("Penumbra: %lu MiB, booted by %s\n", (unsigned long)(frame_free_count() >> (20 - PAGE_SHIFT)), info->protocol);
     if (names_init(physmap_address(info->module_base), info->module_size) != OK)

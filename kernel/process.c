@@ -5,6 +5,7 @@
 #include "kernel/process.h"
 
 #include "arch/cpu.h"
+#include "arch/io.h"
 #include "kernel/assert.h"
 #include "kernel/process_life.h"
 #include "kernel/reap.h"
@@ -162,15 +163,16 @@ static struct signal_origin exit_origin(const struct process *process) {
     };
 }
 
-static void process_is_gone(struct process *process) {
+/*
+ * Tells the parent before the last thread has left its stack, so that the switch away may go straight to the parent. Who
+ * collects the process waits for `left`, on another CPU a moment, on the same one never.
+ */
+void process_becomes_zombie(struct process *process) {
     struct signal_origin origin = exit_origin(process);
     bool irq = spin_lock_irq(&processes_lock);
     struct process *parent = process->parent;
-    bool free_now = nobody_waits(process);
-    if (free_now)
-        unlink_from_tree(process);
-    else
-        process->zombie = true;
+    bool told = !nobody_waits(process);
+    process->zombie = told;
     spin_unlock_irq(&processes_lock, irq);
     if (process == init_process)
         init_has_exited(process->exit_status);
@@ -179,18 +181,23 @@ static void process_is_gone(struct process *process) {
             signal_send_process(parent, (int)process->exit_signal, &origin);
         wake_all(&parent->child_exited);
     }
-    if (free_now)
-        process_free(process);
 }
 
 void reap_thread(struct thread *thread) {
     struct process *process = thread->process;
-    bool last = process->dying;
     thread_give_back(process, thread);
-    if (last)
-        process_is_gone(process);
-    else
+    if (!process->dying) {
         wake_all(&process->thread_left);
+        return;
+    }
+    bool irq = spin_lock_irq(&processes_lock);
+    bool free_now = !process->zombie;
+    if (free_now)
+        unlink_from_tree(process);
+    __atomic_store_n(&process->left, true, __ATOMIC_RELEASE);
+    spin_unlock_irq(&processes_lock, irq);
+    if (free_now)
+        process_free(process);
 }
 
 /* --- wait4 ------------------------------------------------------------------------------------------------------------- */
@@ -228,8 +235,11 @@ static bool collect(int64_t which, bool leave, struct wait_result *out, bool *an
         }
     }
     spin_unlock_irq(&processes_lock, irq);
-    if (child != NULL && !leave)
+    if (child != NULL && !leave) {
+        while (!__atomic_load_n(&child->left, __ATOMIC_ACQUIRE))
+            cpu_relax();
         process_free(child);
+    }
     return child != NULL;
 }
 

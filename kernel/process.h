@@ -42,7 +42,8 @@ struct process {
     unsigned thread_count;
     uint32_t group, session;
     bool dying;  /* its last thread has begun to take it down */
-    bool zombie; /* and has left: the parent may collect it */
+    bool zombie; /* the parent may collect it, once `left` */
+    bool left;   /* its last thread is off its stack. Set by the CPU that switched away */
     bool being_killed;
     int exit_status;                  /* wait4's encoding */
     struct wait_queue child_exited;   /* woken when a child of this process becomes a zombie */

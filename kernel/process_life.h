@@ -21,6 +21,9 @@ MUST_USE struct user_space *user_space_create(void);
 /* A process born in the kernel, with its first thread, which begins with `entry`. Not started. */
 MUST_USE enum status process_create_kernel(const char *name, void (*entry)(void), struct process **out);
 
+/* The last thread is about to leave: everything of the process is taken down but stacks and tables. */
+void process_becomes_zombie(struct process *process);
+
 /* pid 1 has left the machine (kernel/main.c). */
 void init_has_exited(int status);
 

@@ -6,8 +6,8 @@
 
 struct thread;
 
-/* Called by the scheduler on the next thread's stack; interrupts off, no locks. When it was the last of its process, makes
- * the process a zombie that its parent may collect, or frees it. */
+/* Called by the scheduler on the next thread's stack; interrupts off, no locks. When it was the last of its process,
+ * the process may be collected, or is freed. */
 void reap_thread(struct thread *thread);
 
 #endif

@@ -136,6 +136,7 @@ static void switch_to(struct thread *next) {
         cpu->scratch_pending = 0; /* flushed by the CR3 write */
         cpu->kernel_root = frame_address(space->roots.unrestricted);
         cpu->user_root = frame_address(space->roots.user);
+        cpu->home_root = asi_home_root(space);
     }
     cpu->current = next;
     if (next != cpu->idle) {

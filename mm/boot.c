@@ -163,6 +163,14 @@ static void build_global(void) {
 
 static frame_t cpu_stack_frames[2][CPU_STACKS * CPU_STACK_PAGES];
 
+static void build_empty_windows(void) {
+    shared_tables.window_gibs = (unsigned)((ram_end + PAGE_DIRECTORY_SPAN - 1) / PAGE_DIRECTORY_SPAN);
+    shared_tables.empty_window_pt = early_frame();
+    shared_tables.empty_window_pd = early_frame();
+    for (unsigned i = 0; i < TABLE_ENTRIES; i++)
+        early_table(shared_tables.empty_window_pd)[i] = pte_empty_table(shared_tables.empty_window_pt);
+}
+
 static void build_cpu_stacks(void) {
     shared_tables.split_stack_pdpt = early_frame();
     for (enum space space = SPACE_RESTRICTED; space <= SPACE_UNRESTRICTED; space++) {
@@ -248,6 +256,7 @@ void mm_init(const struct boot_info *info) {
     build_physmap();
     build_global();
     build_cpu_stacks();
+    build_empty_windows();
 
     /* A first root, by hand: enough to reach the frame table and the heap, from which the kernel process gets its own. */
     frame_t root = early_frame();

@@ -18,11 +18,16 @@
 #include "mm/heap.h"
 #include "mm/object.h"
 #include "mm/paging.h"
+#include "mm/roots.h"
 #include "mm/view_set.h"
 
 bool ephmap_enabled;
 
 /* --- Scratch views -------------------------------------------------------------------------------------------------- */
+
+#define COPY_SOURCE_SLOT (EPHMAP_SCRATCH_SLOTS - 2)
+#define COPY_TARGET_SLOT (EPHMAP_SCRATCH_SLOTS - 1)
+#define COPY_SLOTS (3UL << COPY_SOURCE_SLOT)
 
 static vaddr_t scratch_address(unsigned slot) {
     return EPHMAP_SCRATCH_BASE + (this_cpu->index * EPHMAP_SCRATCH_SLOTS + slot) * PAGE_SIZE;
@@ -32,10 +37,10 @@ void *ephmap_scratch(frame_t frame) {
     this_cpu->views_held++;
     if (!ephmap_enabled)
         return physmap(frame);
-    uint64_t busy = this_cpu->scratch_held | this_cpu->scratch_pending;
+    uint64_t busy = this_cpu->scratch_held | this_cpu->scratch_pending | COPY_SLOTS;
     if (busy == UINT64_MAX) {
         ephmap_flush();
-        busy = this_cpu->scratch_held;
+        busy = this_cpu->scratch_held | COPY_SLOTS;
         ensure(busy != UINT64_MAX);
     }
     unsigned slot = (unsigned)__builtin_ctzl(~busy);
@@ -79,12 +84,20 @@ void ephmap_scrub(frame_t frame) {
 
 void ephmap_copy_frame(frame_t to, frame_t from) {
     asi_expect(ASI_CAUSE_COW);
-    void *source = ephmap_scratch(from);
-    void *target = ephmap_scratch(to);
-    memcpy(target, source, PAGE_SIZE);
-    ephmap_scratch_put(target);
-    ephmap_scratch_put(source);
-    ephmap_flush();
+    if (!ephmap_enabled) {
+        memcpy(physmap(to), physmap(from), PAGE_SIZE);
+        return;
+    }
+    /* Two slots of their own: nothing to look for, and the flush is due at once. */
+    vaddr_t source = scratch_address(COPY_SOURCE_SLOT), target = scratch_address(COPY_TARGET_SLOT);
+    pte_t *entries = window_pte(source);
+    entries[0] = pte_kernel_data(from, false);
+    entries[1] = pte_kernel_data(to, false);
+    memcpy((void *)target, (const void *)source, PAGE_SIZE);
+    entries[0] = entries[1] = 0;
+    tlb_forget(source);
+    tlb_forget(target);
+    this_cpu->counters.views_mapped += 2;
 }
 
 void ephmap_scrub_and_free(frame_t frame) {
@@ -95,19 +108,27 @@ void ephmap_scrub_and_free(frame_t frame) {
 
 /* --- Windows -------------------------------------------------------------------------------------------------------- */
 
-static enum status ensure_window_table(pte_t *entry) {
+/* Puts a table of the process's own where the shared empty one is. `entries`: where the window shows the table. */
+static enum status own_table(pte_t *entry, pte_t *entries, frame_t empty, pte_t filling) {
     frame_t table;
-    if (pte_present(*entry))
+    if (!frame_equal(pte_frame(*entry), empty))
         return OK;
     enum status status = frame_alloc(FRAME_LOCAL, process_current()->id, &table);
-    if (status == OK)
-        *entry = pte_table(table, false);
-    return status;
+    if (status != OK)
+        return status;
+    *entry = pte_table(table, false);
+    tlb_forget((vaddr_t)entries);
+    for (unsigned i = 0; filling != 0 && i < TABLE_ENTRIES; i++)
+        entries[i] = filling;
+    return OK;
 }
 
 static enum status window_table(vaddr_t address) {
-    enum status status = ensure_window_table(window_pdpte(address));
-    return status == OK ? ensure_window_table(window_pde(address)) : status;
+    pte_t *directory = (pte_t *)((vaddr_t)window_pde(address) & ~(PAGE_SIZE - 1));
+    pte_t *table = (pte_t *)((vaddr_t)window_pte(address) & ~(PAGE_SIZE - 1));
+    enum status status = own_table(window_pdpte(address), directory, shared_tables.empty_window_pd,
+                                   pte_empty_table(shared_tables.empty_window_pt));
+    return status == OK ? own_table(window_pde(address), table, shared_tables.empty_window_pt, 0) : status;
 }
 
 /* First use. What cannot be recorded for REVOKE gets no window: then a scratch view serves, for this use alone. */
@@ -143,7 +164,7 @@ void ephmap_overflow_put(void) {
 
 static bool clear_window(frame_t frame) {
     vaddr_t address = EPHMAP_BASE + frame_address(frame);
-    if (!pte_present(*window_pdpte(address)) || !pte_present(*window_pde(address)) || !pte_present(*window_pte(address)))
+    if (!pte_present(*window_pte(address)))
         return false;
     *window_pte(address) = 0;
     this_cpu->counters.views_revoked++;
@@ -204,25 +225,24 @@ void ephmap_revoke_frame(struct memory_object *object, frame_t frame) {
     spin_unlock(&views_lock);
 }
 
-/* The page tables of the windows, when the process goes away: every window is revoked by now, so they are all zero. */
+/* The page tables of the windows, when the process goes away: every window is revoked by now. */
 void ephmap_free_tables(struct gather *gather) {
-    const vaddr_t end = EPHMAP_SCRATCH_BASE;
-    for (vaddr_t upper = EPHMAP_BASE; upper < end; upper += PAGE_DIRECTORY_SPAN) {
-        pte_t *pdpte = window_pdpte(upper);
-        if (!pte_present(*pdpte))
+    for (unsigned gib = 0; gib < shared_tables.window_gibs; gib++) {
+        vaddr_t upper = EPHMAP_BASE + gib * PAGE_DIRECTORY_SPAN;
+        pte_t *pdpte = window_pdpte(upper), *directory = window_pde(upper);
+        frame_t own = pte_frame(*pdpte);
+        if (frame_equal(own, shared_tables.empty_window_pd))
             continue;
-        for (vaddr_t address = upper; address < upper + PAGE_DIRECTORY_SPAN; address += PAGE_TABLE_SPAN) {
-            pte_t *pde = window_pde(address);
-            if (!pte_present(*pde))
-                continue;
-            frame_t table = pte_frame(*pde);
-            *pde = 0;
-            gather_page(gather, (vaddr_t)window_pte(address));
-            gather_clean_frame(gather, table);
+        for (unsigned i = 0; i < TABLE_ENTRIES; i++) {
+            frame_t table = pte_frame(directory[i]);
+            if (!frame_equal(table, shared_tables.empty_window_pt)) {
+                gather_page(gather, (vaddr_t)window_pte(upper + i * PAGE_TABLE_SPAN));
+                gather_clean_frame(gather, table);
+            }
+            directory[i] = 0;
         }
-        frame_t directory = pte_frame(*pdpte);
-        *pdpte = 0;
-        gather_page(gather, (vaddr_t)window_pde(upper));
-        gather_clean_frame(gather, directory);
+        *pdpte = pte_empty_table(shared_tables.empty_window_pd);
+        gather_page(gather, (vaddr_t)directory);
+        gather_clean_frame(gather, own);
     }
 }

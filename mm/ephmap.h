@@ -21,7 +21,7 @@
 struct memory_object;
 struct process;
 
-#define EPHMAP_SCRATCH_SLOTS 64UL /* per CPU: a bit each in struct cpu */
+#define EPHMAP_SCRATCH_SLOTS 64UL /* per CPU: a bit each in struct cpu; the last two are ephmap_copy_frame()'s */
 
 /* True in mode asi: views are EPHMAP entries. Else PHYSMAP addresses. Changed only by asi_set_mode(). */
 extern bool ephmap_enabled;
@@ -40,9 +40,9 @@ static inline void *ephmap_window(frame_t frame, struct memory_object *object) {
     this_cpu->views_held++;
     if (!ephmap_enabled)
         return physmap(frame);
-    vaddr_t address = EPHMAP_BASE + frame_address(frame);
-    if (pte_present(*window_pdpte(address)) && pte_present(*window_pde(address)) && pte_present(*window_pte(address)))
-        return (void *)address;
+    /* The entry can always be read: where a process has no table of its own, an empty one is linked (mm/roots.h). */
+    if (__builtin_expect(pte_present(window_pte(EPHMAP_BASE)[frame.number]), 1))
+        return (void *)(EPHMAP_BASE + frame_address(frame));
     return ephmap_map_window(frame, object);
 }
 void ephmap_overflow_put(void); /* memory was short when the window was asked for */

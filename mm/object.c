@@ -117,7 +117,6 @@ static inline size_t read_page(struct memory_object *object, uint64_t offset, va
         this_cpu->views_held--;
         return left;
     }
-    asi_expect(ASI_CAUSE_FILE);
     left = copy_to_user_held(to, (char *)ephmap_window(frame, object) + page_offset(offset), bytes);
     ephmap_window_put();
     return left;
@@ -166,7 +165,6 @@ static inline size_t write_page(struct memory_object *object, frame_t frame, uin
         this_cpu->views_held--;
         return left;
     }
-    asi_expect(ASI_CAUSE_FILE);
     left = copy_from_user_held((char *)ephmap_window(frame, object) + page_offset(offset), from, bytes);
     ephmap_window_put();
     return left;
@@ -225,7 +223,6 @@ enum status object_read_kernel(struct memory_object *object, uint64_t offset, vo
         if (frame_is_none(frame)) {
             memset((char *)to + total, 0, chunk);
         } else {
-            asi_expect(ASI_CAUSE_FILE);
             memcpy((char *)to + total, (char *)ephmap_window(frame, object) + page_offset(offset), chunk);
             ephmap_window_put();
         }
@@ -251,7 +248,6 @@ enum status object_write_kernel(struct memory_object *object, uint64_t offset, c
             status = add_page(object, offset >> PAGE_SHIFT, &frame);
         if (status != OK)
             break;
-        asi_expect(ASI_CAUSE_FILE);
         memcpy((char *)ephmap_window(frame, object) + page_offset(offset), from, chunk);
         ephmap_window_put();
         from = (const char *)from + chunk;
@@ -272,7 +268,6 @@ static void clear_tail(struct memory_object *object, uint64_t size, bool visible
     if (start == 0 || frame_is_none(frame))
         return;
     if (visible) {
-        asi_expect(ASI_CAUSE_FILE);
         memset((char *)ephmap_window(frame, object) + start, 0, PAGE_SIZE - start);
         ephmap_window_put();
     } else {

@@ -73,6 +73,8 @@ static void link_user(const struct roots *roots) {
 
 static void link_regions(const struct roots *roots) {
     const frame_t *tables = roots->tables;
+    for (unsigned gib = 0; gib < shared_tables.window_gibs; gib++)
+        put_entry(tables[EPHMAP_PDPT], gib, pte_empty_table(shared_tables.empty_window_pd));
     link_table(tables[EPHMAP_PDPT], table_index(EPHMAP_SCRATCH_BASE, 3), tables[EPHMAP_PD]);
     link_table(tables[EPHMAP_PD], table_index(EPHMAP_SCRATCH_BASE, 2), tables[EPHMAP_PT]);
     link_table(tables[LOCAL_PDPT], 0, tables[LOCAL_PD]);

@@ -12,6 +12,12 @@ struct shared_tables {
     frame_t image_pdpt, global_pdpt;
     frame_t physmap_pdpt[SLOT_IMAGE - SLOT_PHYSMAP];
     unsigned physmap_slots;
+    /*
+     * Linked, read-only, where a process has no EPHMAP tables of its own: an empty page table, and a directory full of it.
+     * So the entry of every frame's window can be read without asking for the levels above.
+     */
+    frame_t empty_window_pt, empty_window_pd;
+    unsigned window_gibs; /* of RAM: so many entries of an EPHMAP PDPT lead to directories */
     frame_t cpu_stacks_pd[2];                     /* by enum space */
     frame_t split_stack_pdpt, split_image_pdpt; /* mode classic's user root */
 };
