@@ -69,6 +69,8 @@ void offsets(void) {
     DEFINE(FRAME_SS, offsetof(struct trap_frame, ss));
     DEFINE(FRAME_SIZE, sizeof(struct trap_frame));
 
+    CONSTANT(ASI_FLUSH_OFF);
+    DEFINE(FLUSH_KIND, offsetof(struct asi_flush, kind));
     DEFINE(FLUSH_IBPB_TICKS, offsetof(struct asi_flush, ibpb_ticks));
     DEFINE(FLUSH_VERW_TICKS, offsetof(struct asi_flush, verw_ticks));
     DEFINE(FLUSH_CR3_TICKS, offsetof(struct asi_flush, cr3_ticks));

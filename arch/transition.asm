@@ -44,7 +44,8 @@ control_flush:
     jnz .stuff
     ret
 
-; Restricted → unrestricted. In: rdi = root to load, esi = CROSS_* flags. The live part of the stack moves along.
+; Restricted → unrestricted. In: rdi = root to load, esi = CROSS_* flags. The live part of the stack moves along, if it is a
+; thread's; the idle thread's stack is the same in both.
 transition_exit:
     test esi, CROSS_CONTROL_FLUSH
     jz .flushed
@@ -56,8 +57,11 @@ transition_exit:
     lea rsi, [rsp + STACK_ALIAS_OFFSET]
     mov rcx, [gs:CPU_STACK_TOP]
     sub rcx, rsp
+    cmp rcx, STACK_SIZE
+    ja .moved
     shr rcx, 3
     rep movsq
+.moved:
     charge FLUSH_CR3_TICKS
     ret
 

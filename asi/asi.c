@@ -32,8 +32,10 @@ void asi_mark_flushed(void) {
 static bool control_tainted(void) {
     if (this_cpu->taints & TAINT_CONTROL_OTHER)
         return true;
-    if (thread_current() == this_cpu->idle || thread_current()->local == NULL)
-        return false; /* kernel threads: no user code on this stack */
+    if (thread_current() == this_cpu->idle)
+        return true; /* whose user code ran last is not on this stack */
+    if (thread_current()->local == NULL)
+        return false; /* a kernel thread: the switch to it has flushed */
     return !(thread_user_frame()->vector & FRAME_FLUSHED);
 }
 
@@ -48,7 +50,7 @@ void asi_leave(enum asi_cause cause, uint64_t site) {
     struct cpu *cpu = cpu_self();
     struct process *process = process_current();
     uint32_t flags = CROSS_UNRESTRICTED;
-    ensure(cpu->space == SPACE_RESTRICTED && cpu->current != cpu->idle);
+    ensure(cpu->space == SPACE_RESTRICTED);
     if (flushes() && control_tainted()) {
         flags |= CROSS_CONTROL_FLUSH;
         cpu->counters.control_flushes++;

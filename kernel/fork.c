@@ -51,6 +51,7 @@ static enum status copy_process(struct process *child, struct thread_local *loca
     enum status status = ephmap_fork(child);
     if (status != OK)
         return status;
+    LOCAL->random.owner = 0; /* both seed anew: neither may know what the other draws */
     status = local_fork(child);
     if (status == OK) {
         status = give_user_half(child, share);

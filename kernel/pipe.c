@@ -8,6 +8,7 @@
 #include "kernel/pipe.h"
 
 #include "arch/uaccess.h"
+#include "asi/abi.h"
 #include "kernel/local.h"
 #include "kernel/names.h"
 #include "kernel/open_file.h"
@@ -257,6 +258,7 @@ enum status pipe_create(struct inode **out) {
         global_free(pipe, sizeof(*pipe));
         return status;
     }
+    pipe->object->exit_cause = ASI_CAUSE_IPC;
     pipe->slots = PIPE_SLOTS;
     wait_queue_init(&pipe->readable);
     wait_queue_init(&pipe->writable);

@@ -8,8 +8,12 @@
 #include "arch/uaccess.h"
 #include "kernel/names.h"
 #include "kernel/open_file.h"
+#include "mm/boot.h"
 #include "mm/ephmap.h"
+#include "mm/frame.h"
 #include "mm/object.h"
+
+#define RESERVE_SHARE 32 /* one part in so many of the memory is not for files */
 
 static enum status regular_open(struct file *file) {
     file->object = file->inode->object;
@@ -22,11 +26,30 @@ static enum status regular_read(struct file *file, vaddr_t to, size_t bytes, uin
     return status;
 }
 
+/*
+ * Whether a write to the end `end` would leave too little memory for anything but files: then the file system is full. What
+ * is overwritten in place needs none.
+ */
+static bool no_space(const struct memory_object *object, uint64_t end) {
+    static uint64_t reserve; /* frames; constant once it is known */
+    uint64_t pages = bytes_to_pages(end > object->size ? end : object->size);
+    if (pages <= object->pages)
+        return false;
+    if (reserve == 0) {
+        struct frame_counts counts;
+        frame_count(&counts);
+        reserve = counts.total / RESERVE_SHARE;
+    }
+    return frame_free_count() < reserve;
+}
+
 static enum status write_at(struct file *file, vaddr_t from, size_t bytes, uint64_t *offset, size_t *done) {
     if (*offset >= OBJECT_SIZE_MAX)
         return ERR_FILE_TOO_BIG;
     if (bytes > OBJECT_SIZE_MAX - *offset)
         bytes = OBJECT_SIZE_MAX - *offset;
+    if (no_space(file->object, *offset + bytes))
+        return ERR_NO_SPACE;
     enum status status = object_write(file->object, *offset, from, bytes, true, done);
     *offset += *done;
     if (*done > 0)
@@ -50,6 +73,8 @@ static enum status regular_write_kernel(struct file *file, const void *from, siz
                                         size_t *done) {
     if (*offset >= OBJECT_SIZE_MAX || bytes > OBJECT_SIZE_MAX - *offset)
         return ERR_FILE_TOO_BIG;
+    if (no_space(file->object, *offset + bytes))
+        return ERR_NO_SPACE;
     mutex_lock(&file->inode->append_lock);
     if (file->flags & O_APPEND)
         *offset = file->object->size;

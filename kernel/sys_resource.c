@@ -1,9 +1,11 @@
 /*
- * Resource limits and use. Limits are the kernel's own and the same for all: setting one is accepted if it does not ask
- * for more, and changes nothing. No state; no locks. Any space; may sleep.
+ * Resource limits and use. RLIMIT_NOFILE's soft limit is the process's (kernel/file.h). The others are the kernel's own
+ * and the same for all: setting one is accepted if it does not ask for more, and changes nothing. No state; no locks.
+ * Any space; may sleep.
  */
 #include "arch/cpu.h"
 #include "arch/uaccess.h"
+#include "kernel/file.h"
 #include "kernel/process.h"
 #include "kernel/process_times.h"
 #include "kernel/rusage.h"
@@ -33,7 +35,7 @@ enum resource {
 };
 
 #define RLIM_INFINITY UINT64_MAX
-enum { FILES_MAX = 4096, PROCESSES_MAX = 4096, SIGNALS_MAX = 64 };
+enum { PROCESSES_MAX = 4096, SIGNALS_MAX = 64 };
 
 struct rlimit {
     uint64_t current, maximum;
@@ -44,7 +46,7 @@ static struct rlimit limit_of(enum resource resource) {
     case RLIMIT_STACK:
         return (struct rlimit){VM_STACK_LIMIT, RLIM_INFINITY};
     case RLIMIT_NOFILE:
-        return (struct rlimit){FILES_MAX, FILES_MAX};
+        return (struct rlimit){handles_limit(), HANDLES_MAX};
     case RLIMIT_NPROC:
         return (struct rlimit){PROCESSES_MAX, PROCESSES_MAX};
     case RLIMIT_SIGPENDING:
@@ -63,27 +65,31 @@ static struct rlimit limit_of(enum resource resource) {
 static enum status get_limit(uint64_t resource, vaddr_t to) {
     if ((uint32_t)resource >= RLIMIT_COUNT)
         return ERR_INVALID;
-    struct rlimit limit = limit_of((enum resource)resource);
+    struct rlimit limit = limit_of((enum resource)(uint32_t)resource);
     return copy_to_user(to, &limit, sizeof(limit));
 }
 
-static enum status set_limit(uint64_t resource, vaddr_t from) {
+static enum status set_limit(uint64_t number, vaddr_t from) {
     struct rlimit limit;
+    enum resource resource = (enum resource)(uint32_t)number;
 
-    if ((uint32_t)resource >= RLIMIT_COUNT)
+    if ((uint32_t)number >= RLIMIT_COUNT)
         return ERR_INVALID;
     enum status status = copy_from_user(&limit, from, sizeof(limit));
     if (status != OK)
         return status;
     if (limit.current > limit.maximum)
         return ERR_INVALID;
-    return limit.maximum > limit_of((enum resource)resource).maximum ? ERR_NOT_PERMITTED : OK;
+    if (limit.maximum > limit_of(resource).maximum)
+        return ERR_NOT_PERMITTED;
+    return resource == RLIMIT_NOFILE ? handles_set_limit(limit.current) : OK;
 }
 
 enum status sys_getrlimit(struct syscall *call) { return get_limit(call->arg[0], call->arg[1]); }
 
 enum status sys_setrlimit(struct syscall *call) { return set_limit(call->arg[0], call->arg[1]); }
 
+/* What another process has for itself is LOCAL to it: its limits cannot be set, and are read as if they were ours. */
 enum status sys_prlimit64(struct syscall *call) {
     const struct process *self = process_current();
     int32_t id = (int32_t)call->arg[0];
@@ -92,17 +98,18 @@ enum status sys_prlimit64(struct syscall *call) {
     if (id != 0 && (uint32_t)id != self->id) {
         bool irq = spin_lock_irq(&processes_lock);
         const struct process *other = id > 0 ? process_find((uint32_t)id) : NULL;
-        bool allowed = other != NULL && (self->uid == 0 || self->uid == other->uid);
+        bool allowed = other != NULL && (self->uid == 0 || self->uid == other->uid) && call->arg[2] == 0;
         spin_unlock_irq(&processes_lock, irq);
         if (!allowed)
             return other != NULL ? ERR_NOT_PERMITTED : ERR_NO_PROCESS;
     }
     if ((uint32_t)call->arg[1] >= RLIMIT_COUNT)
         return ERR_INVALID;
+    struct rlimit before = limit_of((enum resource)(uint32_t)call->arg[1]);
     if (call->arg[2] != 0)
         status = set_limit(call->arg[1], call->arg[2]);
     if (status == OK && call->arg[3] != 0)
-        status = get_limit(call->arg[1], call->arg[3]);
+        status = copy_to_user(call->arg[3], &before, sizeof(before));
     return status;
 }
 

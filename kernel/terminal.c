@@ -56,6 +56,8 @@ enum status terminal_init(void) {
         status = frame_alloc(FRAME_SECRET, 0, &terminal.frame);
     if (status == OK)
         frame_info(terminal.frame)->object = terminal.object;
+    if (status == OK)
+        terminal.object->exit_cause = ASI_CAUSE_IPC;
     return status;
 }
 

@@ -16,11 +16,12 @@
 static struct bench_report report;
 
 static int usage(void) {
-    fputs("usage: asibench [--rows=A,B…] [--modes=A,B…] [--samples=N] [--scale=X] [--csv] [--check]\n"
+    fputs("usage: asibench [--rows=A,B…] [--modes=A,B…] [--samples=N] [--scale=X] [--csv] [--check] [--audit]\n"
           "  --scale=X  multiply the operations per sample, e.g. 0.1 for a quick look\n"
           "  --csv      print CSV after the table; ops is the number of operations measured in all samples\n"
           "  --check    end with 1 unless mode asi shows no exits and thread switch, idle and process switch their "
           "goals\n"
+          "  --audit    walk all restricted spaces after each sample; --check then fails on a violation\n"
           "rows:",
           stderr);
     for (unsigned row = 0; row < bench_row_count; row++) {
@@ -79,9 +80,14 @@ static bool parse_argument(struct bench_plan *plan, char *argument) {
         plan->scale = strtod(value, NULL);
         return plan->scale > 0 && plan->scale <= 1000;
     }
-    plan->csv |= strcmp(argument, "--csv") == 0;
-    plan->check |= strcmp(argument, "--check") == 0;
-    return strcmp(argument, "--csv") == 0 || strcmp(argument, "--check") == 0;
+    static const char *const names[] = {"--csv", "--check", "--audit"};
+    bool *const flags[] = {&plan->csv, &plan->check, &plan->audit};
+    for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (strcmp(argument, names[i]) == 0) {
+            return *flags[i] = true;
+        }
+    }
+    return false;
 }
 
 /* Both sides of a ping-pong must take turns on one processor; where it cannot be pinned there is one anyway. */

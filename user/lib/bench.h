@@ -87,6 +87,7 @@ struct bench_plan {
     bool mode_wanted[ASI_MODES];
     bool csv;
     bool check;
+    bool audit; /* after each sample, before anything of it is taken down */
 };
 
 /* One pass: on Linux there is one, in slot 0, and no counters. */
@@ -94,6 +95,8 @@ struct bench_report {
     bool has_asi;
     struct asi_state state; /* when has_asi */
     bool mode_ran[ASI_MODES];
+    unsigned audits;
+    uint64_t audit_violations;
     struct asi_counters overhead[ASI_MODES]; /* what reading the counters counts by itself */
     struct bench_result results[ASI_MODES][BENCH_MAX_ROWS];
 };

@@ -69,6 +69,10 @@ unsigned bench_check(const struct bench_plan *plan, const struct bench_report *r
             rows++;
         }
     }
+    if (plan->audit) {
+        printf("asibench: audit: %u audits, %" PRIu64 " violations\n", report->audits, report->audit_violations);
+        broken += report->audits == 0 || report->audit_violations != 0;
+    }
     printf("asibench: check: %u rows, %u goals broken\n", rows, broken);
     return broken;
 }

@@ -33,8 +33,24 @@ static struct asi_counters counter_overhead(bool available) {
     return least;
 }
 
+/* Looks at the whole machine while the row's processes, views and pages are still there. */
+static void audit(struct bench_report *report, const char *slug) {
+    struct asi_audit_report found;
+    if (asi_run_audit(ASI_BREAK_NOTHING, &found) < 0) {
+        return;
+    }
+    uint64_t violations = found.reach_violations + found.clean_violations + found.gate_violations;
+    if (violations != 0) {
+        fprintf(stderr, "asibench: audit: %s: %s\n", slug, found.first);
+    }
+    report->audits++;
+    report->audit_violations += violations;
+}
+
 /* One sample. Returns its ticks, or 0 with errno when the row failed. */
-static uint64_t take_sample(const struct bench_row *row, unsigned count, bool has_asi, struct asi_counters *counted) {
+static uint64_t take_sample(const struct bench_row *row, const struct bench_plan *plan, unsigned count,
+                            struct bench_report *report, struct asi_counters *counted) {
+    const bool has_asi = report->has_asi;
     struct asi_counters before, after;
     if (row->prepare != NULL && row->prepare(count) < 0) {
         return 0;
@@ -46,6 +62,9 @@ static uint64_t take_sample(const struct bench_row *row, unsigned count, bool ha
     int reason = errno;
     read_counters(has_asi, &after);
     *counted = asi_counters_difference(&after, &before);
+    if (plan->audit) {
+        audit(report, row->slug);
+    }
     if (row->restore != NULL && row->restore(count) < 0) {
         return 0;
     }
@@ -63,18 +82,18 @@ static double median(double *values, unsigned count) {
     return count % 2 ? values[count / 2] : (values[count / 2 - 1] + values[count / 2]) / 2;
 }
 
-static int measure_samples(const struct bench_row *row, const struct bench_plan *plan, bool has_asi,
+static int measure_samples(const struct bench_row *row, const struct bench_plan *plan, struct bench_report *report,
                            const struct asi_counters *overhead, struct bench_result *result) {
     double per_operation[BENCH_MAX_SAMPLES];
     struct asi_counters counted;
     unsigned count = (unsigned)(row->count * plan->scale + 0.5);
     unsigned each = row->operations_each ? row->operations_each : 1;
     count = count ? count : 1;
-    if (take_sample(row, count, has_asi, &counted) == 0) { /* warm-up */
+    if (take_sample(row, plan, count, report, &counted) == 0) { /* warm-up */
         return -1;
     }
     for (unsigned sample = 0; sample < plan->samples; sample++) {
-        uint64_t ticks = take_sample(row, count, has_asi, &counted);
+        uint64_t ticks = take_sample(row, plan, count, report, &counted);
         if (ticks == 0) {
             return -1;
         }
@@ -89,10 +108,10 @@ static int measure_samples(const struct bench_row *row, const struct bench_plan 
     return 0;
 }
 
-static void measure(const struct bench_row *row, const struct bench_plan *plan, bool has_asi,
+static void measure(const struct bench_row *row, const struct bench_plan *plan, struct bench_report *report,
                     const struct asi_counters *overhead, struct bench_result *result) {
     errno = 0;
-    if ((row->setup != NULL && row->setup() < 0) || measure_samples(row, plan, has_asi, overhead, result) < 0) {
+    if ((row->setup != NULL && row->setup() < 0) || measure_samples(row, plan, report, overhead, result) < 0) {
         result->error = errno ? errno : EIO;
     }
     if (row->teardown != NULL) {
@@ -109,7 +128,7 @@ void bench_run_mode(const struct bench_plan *plan, struct bench_report *report, 
         if (!bench_rows[i]->uses_file) {
             bench_big_file_close();
         }
-        measure(bench_rows[i], plan, report->has_asi, &report->overhead[mode], &report->results[mode][i]);
+        measure(bench_rows[i], plan, report, &report->overhead[mode], &report->results[mode][i]);
     }
     bench_big_file_close();
     report->mode_ran[mode] = true;
