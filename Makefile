@@ -20,7 +20,10 @@ V   ?= 0
 SAY  = @$(if $(filter 1,$(V)),,printf '  %-9s %s\n' $1 $2;) $(if $(filter 1,$(V)),set -x;)
 
 # --- Tools: the bare x86_64-elf GCC where there is one (make toolchain), else Debian's, used freestanding. -------------
-CROSS ?= $(if $(shell command -v x86_64-elf-gcc),x86_64-elf-,x86_64-linux-gnu-)
+# TOOLCHAIN is where `make toolchain` puts it: not in BUILD, so that `make clean` leaves it alone.
+TOOLCHAIN ?= toolchain
+CROSS ?= $(or $(patsubst %gcc,%,$(wildcard $(abspath $(TOOLCHAIN))/bin/x86_64-elf-gcc)), \
+              $(if $(shell command -v x86_64-elf-gcc),x86_64-elf-),x86_64-linux-gnu-)
 CC      := $(CROSS)gcc
 LD      := $(CROSS)ld
 NM      := $(CROSS)nm
@@ -33,10 +36,12 @@ FONT    := /usr/share/grub/ascii.pf2
 WARNINGS := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition -Wundef -Wvla \
             -Wwrite-strings -Wcast-qual -Wpointer-arith -Wredundant-decls -Wnested-externs -Wlogical-op -Wduplicated-cond \
             -Wformat=2 -Wimplicit-fallthrough -Wdate-time
+# -fno-delete-null-pointer-checks: `this_cpu` is address 0 in %gs, and GCC 12 without it drops stores there as dead.
 CFLAGS   := -std=gnu17 -O2 -g -ffreestanding -nostdinc -isystem $(shell $(CC) -print-file-name=include 2>/dev/null) -I. \
             -mcmodel=kernel -mno-red-zone -mgeneral-regs-only -fno-pic -fno-omit-frame-pointer -fno-stack-protector \
             -fno-asynchronous-unwind-tables -fcf-protection=none -fno-common -ffile-prefix-map=$(CURDIR)=. $(WARNINGS) \
-            $(if $(filter 1,$(DEBUG)),-DDEBUG)
+            -fno-delete-null-pointer-checks \
+            $(if $(filter 1,$(DEBUG)),-DDEBUG -fsanitize=undefined -fno-sanitize=null -fstack-protector-strong -mstack-protector-guard=global)
 LDFLAGS  := -nostdlib -static -z max-page-size=4096 -z noexecstack --build-id=none --no-warn-rwx-segments \
             --orphan-handling=error -L $(BUILD)/gen -T linker.ld
 NASMFLAGS := -f elf64 -g -F dwarf -Werror -I $(BUILD)/gen/ -I ./
@@ -78,9 +83,9 @@ help:
 ## make test         every test; make check: only those that look at the sources
 ## make iso          the ISO image; starts the benchmark, leaves a prompt
 ## make toolchain    build an x86_64-elf GCC from Debian's sources
-## make clean        remove $BUILD
+## make clean        remove $BUILD (not the toolchain)
 ##
-## BUILD=build, DEBUG=1 (asserts), CROSS=x86_64-elf- choose where and how to build.
+## BUILD=build, DEBUG=1 (asserts), CROSS=x86_64-elf-, TOOLCHAIN=toolchain choose where and how to build; V=1 shows it.
 
 # --- Kernel. Two links: the first one's symbols become a table in the second. ----------------------------------------
 $(BUILD)/%.o: %.c $(BUILD)/gen/flags
@@ -173,19 +178,19 @@ $(ISO): $(BUILD)/penumbra.stripped $(ARCHIVE) tools/mkiso
 
 iso: $(ISO)
 
-# PROG= in an image of its own: the file as /prog/NAME, its arguments one to a line, split as the shell splits them.
+# PROG= in an image of its own. ARGS is for the guest: make does not expand it ($$ for $ is understood all the same).
 PROG_ROOT := $(BUILD)/prog
 .PHONY: prog-iso
+prog-iso: export ARGS_AS_GIVEN = $(subst $$$$,$$,$(value ARGS))
 prog-iso: $(BUILD)/penumbra.stripped $(PROGRAMS)
-	@rm -rf $(PROG_ROOT)
-	@mkdir -p $(PROG_ROOT)/prog $(PROG_ROOT)/etc/penumbra
-	@install -m 755 "$(PROG)" "$(PROG_ROOT)/prog/$(notdir $(PROG))"
-	@set -- $(ARGS); printf '%s\n' "/prog/$(notdir $(PROG))" "$$@" > $(PROG_ROOT)/etc/penumbra/argv
+	@tools/mkprog $(PROG_ROOT) "$(PROG)" "$$ARGS_AS_GIVEN"
 	$(call SAY,archive,$(BUILD)/prog.cpio) tools/mkarchive $(BUILD)/prog.cpio $(ROOT) $(PROG_ROOT)
 	$(call SAY,image,$(BUILD)/prog.iso) tools/mkiso $(BUILD)/prog.iso $(BUILD)/penumbra.stripped $(BUILD)/prog.cpio "run=prog"
 
 # --- Running. On a terminal a prompt stays; otherwise the guest's exit status is the status of make. -----------------
-export FIRMWARE ACCEL SMP MEM
+export FIRMWARE ACCEL SMP MEM TOOLCHAIN
+# All processors build, unless make was told otherwise.
+JOBS = $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc))
 STATUS := $(BUILD)/run.status
 
 # Make's own status is 2 for any failure: tools/exit_with.c adds a function that ends it with another.
@@ -201,7 +206,7 @@ run: guest
 
 .PHONY: guest boot
 guest:
-	@mkdir -p $(BUILD) && tools/setup && $(MAKE) --no-print-directory boot || echo 2 > $(STATUS)
+	@mkdir -p $(BUILD) && tools/setup && $(MAKE) --no-print-directory $(JOBS) boot || echo 2 > $(STATUS)
 
 INTERACTIVE = $$([ -t 0 ] && [ -t 1 ] && echo 1 || echo 0)
 ifeq ($(PROG),)
@@ -216,14 +221,14 @@ endif
 
 bench:
 	@tools/setup
-	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory $(JOBS) all
 	@CMDLINE="flush=$(FLUSH) $(if $(MODES),modes=$(MODES)) $(CMDLINE)" tools/bench $(BUILD)
 
 # tests/run has tools/check among its tests.
 CHECK_ENVIRONMENT = COMPILE="$(CC) $(CFLAGS)" COMPILE_USER="$(MUSL_CC) $(USER_CFLAGS)"
 test:
 	@tools/setup
-	@$(MAKE) --no-print-directory all iso
+	@$(MAKE) --no-print-directory $(JOBS) all iso
 	@$(CHECK_ENVIRONMENT) tests/run $(BUILD)
 
 check:
@@ -232,7 +237,7 @@ check:
 
 toolchain:
 	@tools/setup
-	@tools/toolchain
+	@tools/toolchain $(TOOLCHAIN)
 
 clean:
 	rm -rf $(BUILD)

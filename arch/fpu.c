@@ -52,6 +52,29 @@ void fpu_reset(void *area) {
     memcpy((uint8_t *)area + MXCSR_OFFSET, &mxcsr, sizeof mxcsr);
 }
 
+int fpu_exception_code(bool simd) {
+    enum { INVALID = 1, DENORMAL = 2, DIVIDE = 4, OVERFLOW = 8, UNDERFLOW = 16, PRECISION = 32, ALL = 63, MASKS_SHIFT = 7 };
+    enum { FPE_FLTDIV = 3, FPE_FLTOVF = 4, FPE_FLTUND = 5, FPE_FLTRES = 6, FPE_FLTINV = 7 };
+    uint16_t status, control;
+    uint32_t mxcsr, raised;
+    if (simd) {
+        __asm__ volatile("stmxcsr %0" : "=m"(mxcsr));
+        raised = mxcsr & ~(mxcsr >> MASKS_SHIFT) & ALL;
+    } else {
+        __asm__ volatile("fnstsw %0\n\tfnstcw %1" : "=m"(status), "=m"(control));
+        raised = (uint32_t)status & ~(uint32_t)control & ALL;
+    }
+    if (raised & INVALID)
+        return FPE_FLTINV;
+    if (raised & DIVIDE)
+        return FPE_FLTDIV;
+    if (raised & OVERFLOW)
+        return FPE_FLTOVF;
+    if (raised & (DENORMAL | UNDERFLOW))
+        return FPE_FLTUND;
+    return raised & PRECISION ? FPE_FLTRES : 0;
+}
+
 enum status fpu_area_check(void *area) {
     uint32_t mxcsr;
     memcpy(&mxcsr, (uint8_t *)area + MXCSR_OFFSET, sizeof mxcsr);

@@ -5,6 +5,7 @@
 #ifndef ARCH_FPU_H
 #define ARCH_FPU_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -25,5 +26,8 @@ void fpu_reset(void *area);
 
 /* Sanitises an area that user code wrote, so that fpu_restore cannot fault. ERR_FAULT when it is beyond mending. */
 MUST_USE enum status fpu_area_check(void *area);
+
+/* siginfo's code for the floating-point exception (#MF, or #XM with `simd`) that the registers hold; 0: none is raised. */
+int fpu_exception_code(bool simd);
 
 #endif

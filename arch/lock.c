@@ -6,7 +6,7 @@
 
 #include "arch/cpu.h"
 #include "arch/io.h"
-#include "kernel/assert.h"
+#include "kernel/panic.h"
 
 _Static_assert(RANK_COUNT <= 64, "ranks are bits of one word");
 
@@ -17,7 +17,9 @@ void spin_init(struct spinlock *lock, enum lock_rank rank) {
 
 static inline void rank_take(const struct spinlock *lock) {
 #ifdef DEBUG
-    ensure(this_cpu->locks_held >> lock->rank == 0);
+    uint64_t held = this_cpu->locks_held;
+    if (held >> lock->rank != 0)
+        panic("a lock of rank %u is taken while those of the ranks %lx are held", lock->rank, held);
     this_cpu->locks_held |= 1UL << lock->rank;
 #else
     (void)lock;
@@ -31,6 +33,20 @@ static inline void rank_drop(const struct spinlock *lock) {
     (void)lock;
 #endif
 }
+
+#ifdef DEBUG
+uint64_t lock_ranks_put_aside(void) {
+    uint64_t ranks = this_cpu->locks_held;
+    this_cpu->locks_held = 0;
+    return ranks;
+}
+
+void lock_ranks_restore(uint64_t ranks) {
+    if (this_cpu->locks_held != 0)
+        panic("an interrupt handler ends with locks of the ranks %lx held", this_cpu->locks_held);
+    this_cpu->locks_held = ranks;
+}
+#endif
 
 void spin_lock(struct spinlock *lock) {
     rank_take(lock);

@@ -23,6 +23,18 @@ void spin_init(struct spinlock *lock, enum lock_rank rank);
 void spin_lock(struct spinlock *lock);
 void spin_unlock(struct spinlock *lock);
 
+/*
+ * An interrupt handler orders its locks by itself, whatever the code holds that it interrupted: what either takes was
+ * taken with interrupts off. So the ranks held are put aside while it runs. Nothing to do but in debug builds.
+ */
+#ifdef DEBUG
+uint64_t lock_ranks_put_aside(void);
+void lock_ranks_restore(uint64_t ranks); /* and the handler has released all it took */
+#else
+static inline uint64_t lock_ranks_put_aside(void) { return 0; }
+static inline void lock_ranks_restore(uint64_t ranks) { (void)ranks; }
+#endif
+
 /* With interrupts off while held; returns what irq_restore() needs. */
 bool spin_lock_irq(struct spinlock *lock);
 void spin_unlock_irq(struct spinlock *lock, bool irq_was_on);

@@ -7,20 +7,24 @@
  */
 #include "arch/apic.h"
 #include "arch/cpu.h"
+#include "arch/fpu.h"
 #include "arch/msr.h"
+#include "arch/spinlock.h"
 #include "arch/trap_frame.h"
 #include "arch/traps.h"
 #include "asi/asi.h"
 #include "asi/gate.h"
 #include "kernel/panic.h"
 #include "kernel/print.h"
+#include "kernel/process.h"
 #include "kernel/sched.h"
 #include "kernel/signal.h"
 #include "kernel/thread.h"
 #include "kernel/tty_thread.h"
 #include "mm/vm.h"
 
-enum { PAGE_FAULT = 14, PF_PRESENT = 1, PF_WRITE = 2, PF_USER = 4, PF_RESERVED = 8, PF_EXECUTE = 16 };
+enum { EXCEPTIONS = 32, NMI = 2, DEBUG_TRAP = 1, PAGE_FAULT = 14, X87_ERROR = 16, SIMD_ERROR = 19 };
+enum { PF_PRESENT = 1, PF_WRITE = 2, PF_USER = 4, PF_RESERVED = 8, PF_EXECUTE = 16 };
 enum { SIGILL = 4, SIGTRAP = 5, SIGBUS = 7, SIGFPE = 8, SIGKILL = 9, SIGSEGV = 11 };
 enum { SI_KERNEL = 0x80, FPE_INTDIV = 1, ILL_ILLOPN = 2, TRAP_BRKPT = 1, TRAP_TRACE = 2, BUS_ADRALN = 1, BUS_ADRERR = 2 };
 
@@ -28,7 +32,7 @@ static const struct {
     uint8_t signal;
     uint8_t code;
     const char *name;
-} exceptions[32] = {
+} exceptions[EXCEPTIONS] = {
     [0] = {SIGFPE, FPE_INTDIV, "divide error"},
     [1] = {SIGTRAP, TRAP_TRACE, "debug"},
     [2] = {0, 0, "non-maskable interrupt"},
@@ -103,6 +107,8 @@ static void page_fault(struct trap_frame *frame) {
     uint64_t address = fault_address();
     uint64_t error = frame->error;
     this_cpu->counters.page_faults++;
+    if (frame_from_user(frame) || address < USER_END)
+        process_current()->counters.page_faults++;
     if (frame_from_user(frame)) {
         irq_enable();
         user_page_fault(address, error);
@@ -123,11 +129,16 @@ static void page_fault(struct trap_frame *frame) {
 }
 
 static void exception(struct trap_frame *frame) {
-    unsigned vector = (unsigned)frame->vector;
+    unsigned vector = frame_vector(frame);
+    if (vector == NMI) /* nobody's here; what comes from user code arrives on this way */
+        return;
     if (frame_from_user(frame) && exceptions[vector].signal != 0) {
+        int code = exceptions[vector].code;
+        if (vector == X87_ERROR || vector == SIMD_ERROR)
+            code = fpu_exception_code(vector == SIMD_ERROR); /* before another thread's registers are in the FPU */
         irq_enable();
-        uint64_t address = vector == 0 || vector == 6 ? frame->rip : 0;
-        signal_fault(exceptions[vector].signal, exceptions[vector].code, address);
+        bool names_instruction = vector == 0 || vector == DEBUG_TRAP || vector == 6 || vector == X87_ERROR || vector == SIMD_ERROR;
+        signal_fault(exceptions[vector].signal, code, names_instruction ? frame->rip : 0);
         irq_disable();
         return;
     }
@@ -137,13 +148,11 @@ static void exception(struct trap_frame *frame) {
                      (unsigned long)frame->error);
 }
 
-void trap_dispatch(struct trap_frame *frame) {
-    if (frame_from_user(frame))
-        gate_check();
-    switch (frame->vector) {
-    case PAGE_FAULT:
-        page_fault(frame);
-        break;
+/* What comes from outside, at any instruction that has interrupts on. A fault is part of what the code does that takes it,
+ * so its locks count there. */
+static void interrupt(unsigned vector) {
+    uint64_t ranks = lock_ranks_put_aside();
+    switch (vector) {
     case VECTOR_TIMER:
         apic_end_of_interrupt();
         sched_tick();
@@ -155,23 +164,31 @@ void trap_dispatch(struct trap_frame *frame) {
     case VECTOR_SPURIOUS:
         break;
     default:
-        if (frame->vector < 32)
-            exception(frame);
-        else
-            kprintf("spurious interrupt, vector %lu\n", (unsigned long)frame->vector);
+        kprintf("spurious interrupt, vector %u\n", vector);
     }
+    lock_ranks_restore(ranks);
+}
+
+void trap_dispatch(struct trap_frame *frame) {
+    unsigned vector = frame_vector(frame);
+    if (frame_from_user(frame))
+        gate_check();
+    if (vector == PAGE_FAULT)
+        page_fault(frame);
+    else if (vector < EXCEPTIONS)
+        exception(frame);
+    else
+        interrupt(vector);
 }
 
 void trap_dispatch_nested(struct trap_frame *frame) {
-    static const char nmi_message[] = "NMI in kernel code: ignored\n";
-    switch (frame->vector) {
-    case 2:
-        kprintf("%s", nmi_message);
+    switch (frame_vector(frame)) {
+    case NMI: /* ignored, and without a word: the code below may be the one that prints */
         break;
-    case 1:
+    case DEBUG_TRAP:
         frame->rflags &= ~RFLAGS_TRAP; /* nobody single-steps the kernel */
         break;
     default:
-        panic_with_frame(frame, "%s", exceptions[frame->vector].name);
+        panic_with_frame(frame, "%s", exceptions[frame_vector(frame)].name);
     }
 }

@@ -2,7 +2,8 @@
  * Owns: the walk over restricted roots. It trusts the frame table's classes and the page tables as the CPU would read them,
  * and nothing else of the kernel's bookkeeping, but for the rule of windows, which is about handles.
  *
- * Invariants checked: REACH, CLEAN, GATE. Locks: processes_lock for the list. Space: unrestricted, by design.
+ * Invariants checked: REACH, CLEAN, GATE. Locks: views_lock for who has what open, processes_lock for the list.
+ * Space: unrestricted, by design.
  */
 #include "asi/audit.h"
 
@@ -14,6 +15,7 @@
 #include "mm/boot.h"
 #include "mm/ephmap.h"
 #include "mm/roots.h"
+#include "mm/view_set.h"
 
 struct audit {
     struct asi_audit_report *report;
@@ -56,7 +58,7 @@ static bool leaf_allowed(const struct audit *audit, uint64_t address, pte_t entr
     case SLOT_EPHMAP:
         /* Nobody holds a scratch view while an audit runs; a window is for an object that is open. */
         return address < EPHMAP_SCRATCH_BASE && info->class == FRAME_SECRET && info->object != NULL &&
-               ephmap_has_open(audit->process, info->object);
+               view_set_find(audit->process, info->object) != NULL;
     case SLOT_LOCAL:
         return info->class == FRAME_LOCAL && info->owner == id;
     case SLOT_STACK:
@@ -186,9 +188,11 @@ static void audit_gate(struct asi_audit_report *report) {
 void asi_audit(struct asi_audit_report *report) {
     *report = (struct asi_audit_report){0};
     asi_exit(ASI_CAUSE_DEBUG);
+    spin_lock(&views_lock);
     bool irq = spin_lock_irq(&processes_lock);
     audit_reach(report);
     spin_unlock_irq(&processes_lock, irq);
+    spin_unlock(&views_lock);
     audit_clean(report);
     audit_gate(report);
 }

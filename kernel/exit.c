@@ -41,35 +41,52 @@ void process_release_vfork(void) {
     if (waiting == NULL)
         return;
     process->vfork_parent = NULL;
+    bool irq = spin_lock_irq(&processes_lock); /* so the parent, free to go by then, does not go away meanwhile */
     __atomic_store_n(&waiting->in_vfork, false, __ATOMIC_RELEASE);
     wake_all(&process->parent->vfork_released);
+    spin_unlock_irq(&processes_lock, irq);
 }
 
-/* --- exec --------------------------------------------------------------------------------------------------------------- */
-
-static void stop_other_threads(void) {
-    struct process *process = process_current();
-    struct thread *self = thread_current();
-    bool irq = spin_lock_irq(&processes_lock);
-    list_for_each(link, &process->threads) {
-        struct thread *thread = container_of(link, struct thread, process_link);
-        if (thread == self)
-            continue;
-        thread->exiting = true;
-        __atomic_or_fetch(&thread->work, WORK_SIGNAL, __ATOMIC_RELAXED);
-        sched_interrupt(thread);
-    }
-    spin_unlock_irq(&processes_lock, irq);
+/* Until every other thread is off its stack: what they share may be taken down then. */
+static void wait_until_alone(struct process *process) {
     for (;;) {
         struct waiter waiter;
         wait_begin(&process->thread_left, &waiter);
-        bool alone = process->thread_count == 1;
+        bool alone = __atomic_load_n(&process->thread_count, __ATOMIC_RELAXED) == 1;
         if (!alone)
             wait_sleep_uninterruptible();
         wait_end(&waiter);
         if (alone)
             return;
     }
+}
+
+/* Tells every thread but the calling one to end. processes_lock held. */
+static void end_other_threads(struct process *process) {
+    list_for_each(link, &process->threads) {
+        struct thread *thread = container_of(link, struct thread, process_link);
+        if (thread == thread_current())
+            continue;
+        thread->exiting = true;
+        __atomic_or_fetch(&thread->work, WORK_SIGNAL, __ATOMIC_RELAXED);
+        sched_interrupt(thread);
+    }
+}
+
+/* --- exec --------------------------------------------------------------------------------------------------------------- */
+
+/* Of two threads that do this at once one wins; the other ends on its way back. */
+static enum status stop_other_threads(struct process *process) {
+    bool irq = spin_lock_irq(&processes_lock);
+    bool loses = thread_current()->exiting;
+    if (!loses)
+        end_other_threads(process);
+    spin_unlock_irq(&processes_lock, irq);
+    if (loses)
+        return ERR_RESTART;
+    if (process->thread_count != 1)
+        wait_until_alone(process);
+    return OK;
 }
 
 enum status process_begin_exec(void) {
@@ -80,7 +97,11 @@ enum status process_begin_exec(void) {
         if (fresh == NULL)
             return ERR_NO_MEMORY;
     }
-    stop_other_threads();
+    enum status status = stop_other_threads(process);
+    if (status != OK) {
+        global_free(fresh, sizeof *fresh);
+        return status;
+    }
     if (fresh != NULL) {
         end_vfork_share(process);
         process->user_space = fresh;
@@ -151,10 +172,9 @@ void thread_exit(int status) {
     futex_thread_exit();
     signal_mask_set(UINT64_MAX);
     bool irq = spin_lock_irq(&processes_lock);
-    bool last = process->thread_count == 1;
-    process->thread_count--;
     process->cpu_time += self->cpu_time;
     list_remove(&self->process_link);
+    bool last = list_empty(&process->threads);
     if (last) {
         process->dying = true;
         if (!process->being_killed)
@@ -165,6 +185,8 @@ void thread_exit(int status) {
     struct thread_local *local = self->local;
     if (last) {
         ensure(process != &kernel_process);
+        if (process->thread_count != 1)
+            wait_until_alone(process);
         take_process_down(process);
         self->local = NULL;
     } else {
@@ -185,14 +207,7 @@ void process_exit(int status) {
         process->being_killed = true;
         process->exit_status = status;
     }
-    list_for_each(link, &process->threads) {
-        struct thread *thread = container_of(link, struct thread, process_link);
-        if (thread == thread_current())
-            continue;
-        thread->exiting = true;
-        __atomic_or_fetch(&thread->work, WORK_SIGNAL, __ATOMIC_RELAXED);
-        sched_interrupt(thread);
-    }
+    end_other_threads(process);
     spin_unlock_irq(&processes_lock, irq);
     thread_exit(status);
 }

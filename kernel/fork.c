@@ -11,6 +11,7 @@
 #include "kernel/process.h"
 #include "kernel/process_life.h"
 #include "kernel/sched.h"
+#include "kernel/signal.h"
 #include "kernel/string.h"
 #include "kernel/thread_create.h"
 #include "mm/ephmap.h"
@@ -97,16 +98,10 @@ enum status process_fork(unsigned flags, vaddr_t stack, uint32_t exit_signal, ui
     enum status status = process_allocate(&child);
     if (status != OK)
         return status;
-    struct thread_local *local = thread_local_for_child();
-    if (local == NULL) {
-        process_free(child);
-        return ERR_NO_MEMORY;
-    }
     mutex_lock(&parent->user_space->lock);
-    status = copy_process(child, local, &frame, share, &thread);
+    /* A signal for the group that came before the child is in it must not miss it: deliver first, then fork. */
+    status = signal_pending() ? ERR_RESTART : copy_process(child, thread_local_for_child(), &frame, share, &thread);
     mutex_unlock(&parent->user_space->lock);
-    /* *local is the child's by way of the copy; the parent's own is not needed any more. */
-    thread_local_free(local);
     if (status != OK) {
         process_free(child);
         return status;

@@ -1,5 +1,7 @@
 /*
- * The order of all locks: a lock is taken only while every lock already held has a lower rank.
+ * The order of all locks: a lock is taken only while every lock already held has a lower rank. Those that interrupt
+ * handlers take, and that are therefore held with interrupts off, come behind all others: an interrupt may strike while
+ * any of the others is held.
  */
 #ifndef KERNEL_LOCK_RANK_H
 #define KERNEL_LOCK_RANK_H
@@ -10,15 +12,15 @@ enum lock_rank {
     RANK_SPACE,      /* a user address space: VMAs and page tables */
     RANK_FILE,       /* an open file's position */
     RANK_PIPE,       /* a pipe or terminal: positions and readers/writers */
-    RANK_PROCESSES,  /* the process tree, pids, exit states */
-    RANK_SIGNAL,     /* pending signals and masks of one process */
     RANK_FUTEX,      /* a futex bucket */
     RANK_OBJECT,     /* a memory object's page index and size */
     RANK_VIEWS,      /* who has which object open (mm/ephmap.c) */
+    RANK_HEAP_LOCAL, /* a process's LOCAL heap */
+    RANK_PROCESSES,  /* the process tree, pids, exit states. From here on: interrupts off */
+    RANK_SIGNAL,     /* pending signals and masks of one process */
     RANK_WAIT,       /* a wait queue */
     RANK_TIMER,      /* sleepers */
     RANK_RUN_QUEUE,  /* a CPU's run queue */
-    RANK_HEAP_LOCAL, /* a process's LOCAL heap */
     RANK_HEAP,       /* the GLOBAL heap */
     RANK_TABLES,     /* page tables of the GLOBAL region */
     RANK_FRAMES,     /* the free list */

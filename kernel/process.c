@@ -28,20 +28,13 @@ struct list all_processes = {&all_processes, &all_processes};
 struct process *init_process;
 struct process kernel_process;
 
-static unsigned processes; /* protected by processes_lock */
-static uint32_t last_id;   /* protected by processes_lock */
+/* Protected by processes_lock. */
+static unsigned processes, threads;
+static uint32_t last_id;
+_Static_assert(THREADS_MAX + PROCESSES_MAX + 2 < ID_MAX, "there is always a free id");
 
 unsigned process_count(void) { return processes; }
-
-unsigned thread_count(void) {
-    unsigned count = 0;
-    bool irq = spin_lock_irq(&processes_lock);
-    list_for_each(link, &all_processes) {
-        count += container_of(link, struct process, all_link)->thread_count;
-    }
-    spin_unlock_irq(&processes_lock, irq);
-    return count;
-}
+unsigned thread_count(void) { return threads; }
 
 struct process *process_find(uint32_t id) {
     list_for_each(link, &all_processes) {
@@ -52,7 +45,8 @@ struct process *process_find(uint32_t id) {
     return NULL;
 }
 
-uint32_t process_next_id(void) {
+/* A pid and thread id nobody has. processes_lock held. */
+static uint32_t next_id(void) {
     static bool wrapped;
     for (;;) {
         if (++last_id == ID_MAX) {
@@ -101,7 +95,7 @@ enum status process_allocate(struct process **out) {
         return ERR_NO_MEMORY;
     process_init(process);
     bool irq = spin_lock_irq(&processes_lock);
-    process->id = process_next_id();
+    process->id = next_id();
     spin_unlock_irq(&processes_lock, irq);
     enum status status = roots_create(&process->roots, process->id);
     if (status != OK) {
@@ -110,6 +104,20 @@ enum status process_allocate(struct process **out) {
     }
     *out = process;
     return OK;
+}
+
+void process_add_thread(struct process *process, struct thread *thread) {
+    const struct thread *self = thread_current();
+    bool irq = spin_lock_irq(&processes_lock);
+    thread->id = process->thread_count == 0 ? process->id : next_id();
+    if (process == self->process && self->exiting) { /* whoever ends its threads has been through the list already */
+        thread->exiting = true;
+        thread->work |= WORK_SIGNAL;
+    }
+    list_push_back(&process->threads, &thread->process_link);
+    process->thread_count++;
+    threads++;
+    spin_unlock_irq(&processes_lock, irq);
 }
 
 void process_link_into_tree(struct process *process, struct process *parent) {
@@ -169,32 +177,37 @@ static struct signal_origin exit_origin(const struct process *process) {
  */
 void process_becomes_zombie(struct process *process) {
     struct signal_origin origin = exit_origin(process);
-    bool irq = spin_lock_irq(&processes_lock);
-    struct process *parent = process->parent;
-    bool told = !nobody_waits(process);
-    process->zombie = told;
-    spin_unlock_irq(&processes_lock, irq);
     if (process == init_process)
         init_has_exited(process->exit_status);
+    bool irq = spin_lock_irq(&processes_lock); /* the parent stays while it is held */
+    struct process *parent = process->parent;
+    process->zombie = !nobody_waits(process);
     if (parent != NULL && !parent->dying && parent != &kernel_process) {
         if (process->exit_signal != 0)
-            signal_send_process(parent, (int)process->exit_signal, &origin);
-        wake_all(&parent->child_exited);
+            signal_send_process_locked(parent, (int)process->exit_signal, &origin);
+        if (process->zombie)
+            wake_all(&parent->child_exited);
     }
+    spin_unlock_irq(&processes_lock, irq);
 }
 
+/* Its clean stack is kept for the next thread. */
 void reap_thread(struct thread *thread) {
     struct process *process = thread->process;
-    thread_give_back(process, thread);
-    if (!process->dying) {
-        wake_all(&process->thread_left);
-        return;
-    }
     bool irq = spin_lock_irq(&processes_lock);
-    bool free_now = !process->zombie;
-    if (free_now)
+    list_push_back(&process->dead_threads, &thread->process_link);
+    threads--;
+    bool last = --process->thread_count == 0;
+    bool free_now = last && !process->zombie;
+    if (!last)
+        wake_all(&process->thread_left);
+    if (free_now) {
         unlink_from_tree(process);
-    __atomic_store_n(&process->left, true, __ATOMIC_RELEASE);
+        if (process->parent != NULL) /* which may wait for a child, and have none any more */
+            wake_all(&process->parent->child_exited);
+    }
+    if (last)
+        __atomic_store_n(&process->left, true, __ATOMIC_RELEASE); /* a zombie may be gone from here on */
     spin_unlock_irq(&processes_lock, irq);
     if (free_now)
         process_free(process);

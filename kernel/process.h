@@ -14,6 +14,7 @@
 #define SIGNAL_COUNT 64
 #define PROCESS_NAME_SIZE 16
 #define PROCESS_THREADS_MAX (3 * 64)
+#define THREADS_MAX 28000U /* of all processes: ids are left over, for processes that nobody has collected yet */
 
 /* One user half. Shared by parent and child of a vfork until the child execs or exits. Class GLOBAL. */
 struct user_space {
@@ -39,11 +40,11 @@ struct process {
     struct list children, sibling_link, all_link;
     struct list threads;      /* of struct thread.process_link */
     struct list dead_threads; /* likewise; left for good, their stacks clean: for reuse */
-    unsigned thread_count;
+    unsigned thread_count;    /* those of `threads`, and those that are ending but not off their stacks yet */
     uint32_t group, session;
     bool dying;  /* its last thread has begun to take it down */
     bool zombie; /* the parent may collect it, once `left` */
-    bool left;   /* its last thread is off its stack. Set by the CPU that switched away */
+    bool left;   /* its last thread is off its stack: no CPU is in it. Set by the one that switched away */
     bool being_killed;
     int exit_status;                  /* wait4's encoding */
     struct wait_queue child_exited;   /* woken when a child of this process becomes a zombie */
@@ -90,7 +91,7 @@ enum fork_flags {
 
 /*
  * Makes a child of the caller, a copy of it with one thread which returns 0 from the system call. *child_id gets its pid.
- * `stack`: new user stack pointer or 0. ERR_NO_MEMORY, ERR_AGAIN. On error nothing is left behind. May sleep.
+ * `stack`: new user stack pointer or 0. ERR_NO_MEMORY, ERR_AGAIN, ERR_RESTART (a signal is first). On error nothing is left behind. May sleep.
  */
 MUST_USE enum status process_fork(unsigned flags, vaddr_t stack, uint32_t exit_signal, uint32_t *child_id);
 
@@ -110,7 +111,10 @@ struct wait_result {
  */
 MUST_USE enum status process_wait(int64_t which, bool no_hang, bool leave, struct wait_result *out);
 
-/* Called by exec once it cannot fail any more: the caller is the only thread left and gets an empty user half of its own. */
+/*
+ * Called by exec when it can be undone no longer: ends the other threads; the caller gets an empty user half of its own.
+ * ERR_NO_MEMORY, ERR_RESTART (the caller itself is to end): nothing has changed.
+ */
 MUST_USE enum status process_begin_exec(void);
 void process_release_vfork(void);
 

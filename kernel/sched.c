@@ -207,7 +207,8 @@ static void wake_if(struct thread *thread, bool only_interruptible) {
         if (thread != cpus[thread->cpu].current) /* else it is on its way into sched_block(), which looks */
             make_ready(queue, thread);
     } else if (thread->state == THREAD_NEW) {
-        make_ready(queue, thread);
+        if (!only_interruptible) /* a signal waits until its maker starts it */
+            make_ready(queue, thread);
     } else {
         thread->wake_pending = true;
     }
@@ -268,14 +269,22 @@ static uint64_t next_deadline(void) {
 /* One interrupt for the earliest of: the end of the slice, a sleeper's deadline, a process's timer. */
 static void arm_timer(struct run_queue *queue, uint64_t now) {
     uint64_t next = next_deadline();
-    if (thread_current() != this_cpu->idle && thread_current()->slice_end < next)
-        next = thread_current()->slice_end;
+    const struct thread *current = thread_current();
+    /* The end of a slice that was seen already needs no interrupt: long kernel code would get nothing but those. */
+    if (current != this_cpu->idle && !(current->work & WORK_RESCHEDULE) && current->slice_end < next)
+        next = current->slice_end;
     if (now + TIME_SLICE_NS < next)
         next = now + TIME_SLICE_NS; /* the tick goes on when idle: deterministic emulation wants one */
     if (queue->tick_at > now && queue->tick_at <= next)
         return;
     queue->tick_at = next;
     apic_timer_arm(next > now ? next - now : 1);
+}
+
+void sched_timers_changed(void) {
+    bool irq = irq_save();
+    arm_timer(own_queue(), time_monotonic());
+    irq_restore(irq);
 }
 
 void sched_tick(void) {

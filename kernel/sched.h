@@ -31,6 +31,9 @@ void sched_interrupt(struct thread *thread);
 void sched_sleep_until(struct thread *thread, uint64_t deadline);
 void sched_cancel_sleep(struct thread *thread);
 
+/* An interval timer was set: has its expiry interrupt in time (kernel/timer.h). Any context. */
+void sched_timers_changed(void);
+
 /* On a new thread's stack, the first thing: ends the switch to it. Interrupts off. */
 void sched_first_run(void);
 

@@ -28,8 +28,11 @@ static bool never_restarts(uint64_t number) {
     return false;
 }
 
+/* Those that must not be seen to fail at all: fork, vfork, clone. */
+static bool always_restarts(uint64_t number) { return number >= 56 && number <= 58; }
+
 static bool was_interrupted(const struct trap_frame *frame) {
-    return frame->vector == FRAME_SYSCALL && (int64_t)frame->rax == -(int64_t)status_to_errno(ERR_RESTART);
+    return frame_is_syscall(frame) && (int64_t)frame->rax == -(int64_t)status_to_errno(ERR_RESTART);
 }
 
 /* Back to the two bytes of the SYSCALL instruction, with the number in rax as it was. */
@@ -93,13 +96,16 @@ static void run_handler(struct trap_frame *frame, const struct signal_action *ac
     uint64_t mask = thread->signal_mask | action->mask;
 
     if (was_interrupted(frame)) {
-        if ((action->flags & SA_RESTART) && !never_restarts(frame->error))
+        if (always_restarts(frame->error) || ((action->flags & SA_RESTART) && !never_restarts(frame->error)))
             restart_call(frame);
         else
             frame->rax = (uint64_t) - (int64_t)status_to_errno(ERR_INTERRUPTED);
     }
-    frame->vector = 0; /* no system call any more: every register counts on the way back */
-    if (signal_frame_push(frame, action, delivery, mask_before(thread)) != OK) {
+    bool pushed = signal_frame_push(frame, action, delivery, mask_before(thread)) == OK;
+    /* No system call any more: every register counts on the way back. Nor an exception, for the next handler. */
+    frame->vector = 0;
+    frame->error = 0;
+    if (!pushed) {
         /* No stack to run it on: as Linux, a SIGSEGV, which kills if it was that whose handler could not run. */
         if (delivery->number == SIGSEGV)
             process_exit(SIGSEGV);

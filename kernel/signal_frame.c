@@ -21,6 +21,9 @@ enum {
     FPU_ALIGN = 64,
     FPU_MAGIC1 = 0x46505853,
     FPU_MAGIC2 = 0x46505845,
+    FIRST_INTERRUPT = 32, /* vectors below it are exceptions */
+    PAGE_FAULT = 14,
+    PAGE_FAULT_PRESENT = 1, /* in its error code */
     UC_FP_XSTATE = 1,
     UC_SIGCONTEXT_SS = 2,
     UC_STRICT_RESTORE_SS = 4,
@@ -101,8 +104,12 @@ static enum status push_fpu(vaddr_t to) {
 static void fill_context(struct user_context *context, const struct trap_frame *frame, uint64_t fpu_state,
                          uint64_t mask) {
     const struct thread_local *local = thread_current()->local;
-    bool from_fault = frame->vector != 0;
+    bool from_fault = frame_vector(frame) < FIRST_INTERRUPT;
+    uint64_t error = from_fault ? frame->error : 0;
 
+    /* Whether there is anything at an address of the kernel's is not told, and differs between modes (SAME). */
+    if (frame_vector(frame) == PAGE_FAULT && local->fault_address >= USER_END)
+        error |= PAGE_FAULT_PRESENT;
     *context = (struct user_context){
         .flags = UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS | (fpu_features() != 0 ? UC_FP_XSTATE : 0),
         .stack = {.base = local->alternate_stack,
@@ -130,8 +137,8 @@ static void fill_context(struct user_context *context, const struct trap_frame *
         .rflags = frame->rflags,
         .cs = USER_CS,
         .ss = USER_DS,
-        .error = from_fault ? frame->error : 0,
-        .vector = frame->vector,
+        .error = error,
+        .vector = from_fault ? frame_vector(frame) : 0,
         .old_mask = mask,
         .cr2 = local->fault_address,
         .fpu_state = fpu_state,

@@ -14,6 +14,7 @@
 #include "kernel/panic.h"
 #include "kernel/poll.h"
 #include "kernel/print.h"
+#include "kernel/process.h"
 #include "kernel/string.h"
 #include "kernel/time.h"
 #include "kernel/transfer.h"
@@ -124,8 +125,11 @@ static uint64_t raw_deadline(size_t got, size_t bytes, uint64_t now) {
     return got > 0 ? limit : WAIT_FOREVER; /* the clock starts with the first byte */
 }
 
-/* Waits until a read would get something. ERR_RESTART, ERR_WOULD_BLOCK. */
-static enum status wait_for_input(const struct file *file, size_t bytes) {
+/*
+ * Waits until a read would get something, or may end with nothing (*enough, by VMIN and VTIME). Another reader may be
+ * faster. ERR_RESTART, ERR_WOULD_BLOCK.
+ */
+static enum status wait_for_input(const struct file *file, size_t bytes, bool *enough) {
     uint64_t started = time_monotonic();
     for (;;) {
         struct waiter waiter;
@@ -135,6 +139,7 @@ static enum status wait_for_input(const struct file *file, size_t bytes) {
         uint64_t deadline = WAIT_FOREVER;
         if (!lines)
             deadline = raw_deadline(got, bytes, started);
+        *enough = deadline == 0 && got == 0;
         if ((lines && got > 0) || deadline == 0 || (got > 0 && (file->flags & O_NONBLOCK))) {
             spin_unlock(&terminal.object->lock);
             return OK;
@@ -147,28 +152,48 @@ static enum status wait_for_input(const struct file *file, size_t bytes) {
         spin_unlock(&terminal.object->lock);
         enum status status = wait_sleep(deadline);
         wait_end(&waiter);
-        if (status == ERR_TIMED_OUT)
+        *enough = status == ERR_TIMED_OUT;
+        if (*enough)
             return OK;
         if (status != OK)
             return status;
     }
 }
 
-static enum status terminal_read(struct file *file, vaddr_t to, size_t bytes, uint64_t *offset, size_t *done) {
-    bool end = false, fault = false;
-    (void)offset;
-    if (bytes == 0)
-        return OK;
-    enum status status = wait_for_input(file, bytes);
-    while (status == OK && *done < bytes && !end) {
+/*
+ * Whether the caller's group has lost the terminal to another of its session. It gets an error at once, as on Linux
+ * when SIGTTIN cannot stop it: nothing stops here.
+ */
+static bool in_background(void) {
+    const struct process *self = process_current();
+    return self->session == terminal.session && self->group != terminal.foreground;
+}
+
+/* Moves what is there, up to a line's end. */
+static enum status take_all(vaddr_t to, size_t bytes, size_t *done, bool *end) {
+    bool fault = false;
+    enum status status = OK;
+    while (status == OK && *done < bytes && !*end) {
         spin_lock(&terminal.object->lock);
-        size_t part = take(to + *done, bytes - *done, &end, &fault);
+        size_t part = take(to + *done, bytes - *done, end, &fault);
         spin_unlock(&terminal.object->lock);
         *done += part;
         if (fault)
             status = user_fault_in(to + *done, true);
         else if (part == 0)
             break;
+    }
+    return status;
+}
+
+static enum status terminal_read(struct file *file, vaddr_t to, size_t bytes, uint64_t *offset, size_t *done) {
+    bool end = false, enough = bytes == 0;
+    enum status status = in_background() ? ERR_IO : OK;
+    (void)offset;
+    while (status == OK && *done == 0 && !end && !enough) {
+        status = wait_for_input(file, bytes, &enough);
+        if (status == OK)
+            status = take_all(to, bytes, done, &end);
     }
     return status;
 }

@@ -59,12 +59,19 @@ static struct thread_local *thread_local_clone(void) {
     void *fpu = copy->fpu;
     *copy = *own;
     copy->fpu = fpu;
-    bool irq = irq_save();
     fpu_save(fpu);
     copy->fs_base = user_fs_get();
     copy->gs_base = user_gs_get();
-    irq_restore(irq);
     return copy;
+}
+
+/* local_fork() copies it to the same address in the child, so what is in the registers has to be there, and no more. */
+struct thread_local *thread_local_for_child(void) {
+    struct thread_local *own = thread_current()->local;
+    fpu_save(own->fpu);
+    own->fs_base = user_fs_get();
+    own->gs_base = user_gs_get();
+    return own;
 }
 
 void thread_local_free(struct thread_local *local) {
@@ -101,9 +108,9 @@ static enum status alloc_stack(struct process *process, struct thread *thread) {
     for (unsigned space = 0; space < 2 && status == OK; space++) {
         for (unsigned i = 0; i < STACK_PAGES && status == OK; i++)
             status = frame_alloc(FRAME_LOCAL, process->id, &thread->stack_frames[space][i]);
-        if (status == OK)
-            roots_set_stack(&process->roots, space, thread->stack_slot, thread->stack_frames[space]);
     }
+    for (unsigned space = 0; space < 2 && status == OK; space++)
+        roots_set_stack(&process->roots, space, thread->stack_slot, thread->stack_frames[space]);
     return status;
 }
 
@@ -127,6 +134,10 @@ static struct thread *reuse_dead(struct process *process) {
 }
 
 static struct thread *obtain(struct process *process, enum status *status) {
+    if (thread_count() >= THREADS_MAX) {
+        *status = ERR_AGAIN;
+        return NULL;
+    }
     struct thread *thread = reuse_dead(process);
     if (thread != NULL) {
         struct thread fresh = {.stack_slot = thread->stack_slot, .stack_top = thread->stack_top};
@@ -149,15 +160,15 @@ static struct thread *obtain(struct process *process, enum status *status) {
 }
 
 void thread_give_back(struct process *process, struct thread *thread) {
-    if (thread->stack_top == 0 || frame_is_none(thread->stack_frames[1][STACK_PAGES - 1])) {
-        if (thread->stack_top != 0)
-            process->stack_slots[thread->stack_slot / 64] &= ~(1UL << (thread->stack_slot % 64));
-        thread_free(thread);
-        return;
-    }
+    bool has_stack = !frame_is_none(thread->stack_frames[1][STACK_PAGES - 1]); /* the last to be allocated */
     bool irq = spin_lock_irq(&processes_lock);
-    list_push_back(&process->dead_threads, &thread->process_link);
+    if (has_stack)
+        list_push_back(&process->dead_threads, &thread->process_link);
+    else if (thread->stack_top != 0)
+        process->stack_slots[thread->stack_slot / 64] &= ~(1UL << (thread->stack_slot % 64));
     spin_unlock_irq(&processes_lock, irq);
+    if (!has_stack)
+        thread_free(thread);
 }
 
 /* --- Making one ------------------------------------------------------------------------------------------------------ */
@@ -192,16 +203,10 @@ enum status thread_create_with(struct process *process, struct thread_local *loc
     thread->signal_mask = thread_current()->signal_mask;
     list_init(&thread->run_link);
     list_init(&thread->timer_link);
-    bool irq = spin_lock_irq(&processes_lock);
-    thread->id = process->thread_count == 0 ? process->id : process_next_id();
-    list_push_back(&process->threads, &thread->process_link);
-    process->thread_count++;
-    spin_unlock_irq(&processes_lock, irq);
+    process_add_thread(process, thread);
     *out = thread;
     return OK;
 }
-
-struct thread_local *thread_local_for_child(void) { return thread_local_clone(); }
 
 enum status thread_create(struct process *process, const struct trap_frame *frame, struct thread **out) {
     ensure(process == process_current());

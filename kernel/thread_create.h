@@ -11,7 +11,7 @@
 struct thread_local *thread_local_create(void);
 void thread_local_free(struct thread_local *local);
 
-/* A copy of the caller's, to be carried into a child by local_fork() and freed in the parent afterwards. */
+/* The caller's own with its registers saved: local_fork() makes the child's of it, at the same address. */
 struct thread_local *thread_local_for_child(void);
 
 MUST_USE enum status thread_create_with(struct process *process, struct thread_local *local, const struct trap_frame *frame,
@@ -28,7 +28,7 @@ void thread_free(struct thread *thread);
 /* From arch/entry.asm: what a new thread does before it first enters user code. Interrupts off. */
 void thread_first_run(struct trap_frame *frame);
 
-/* A pid nobody has. processes_lock held. */
-uint32_t process_next_id(void);
+/* Gives a new thread its id and makes it one of the process's. If that one's threads are being ended, so is this. */
+void process_add_thread(struct process *process, struct thread *thread);
 
 #endif

@@ -12,6 +12,7 @@
 #include "arch/spinlock.h"
 #include "kernel/list.h"
 #include "kernel/process.h"
+#include "kernel/sched.h"
 #include "kernel/signal.h"
 #include "kernel/signal_abi.h"
 #include "kernel/time.h"
@@ -88,6 +89,7 @@ enum status timer_set(const struct timer_setting *setting, struct timer_setting 
     }
     update_next();
     spin_unlock_irq(&timers_lock, irq);
+    sched_timers_changed();
     if (spare != NULL)
         global_free(spare, sizeof(*spare));
     return OK;

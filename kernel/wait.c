@@ -49,6 +49,7 @@ void wait_begin(struct wait_queue *queue, struct waiter *waiter) {
     }
     list_push_back(&queue->waiters, &waiter->node->link);
     spin_unlock_irq(&queue->lock, irq);
+    __atomic_thread_fence(__ATOMIC_SEQ_CST); /* in the queue before the caller reads its condition: see wake_all() */
 }
 
 void wait_end(struct waiter *waiter) {

@@ -223,12 +223,15 @@ enum status object_read_kernel(struct memory_object *object, uint64_t offset, vo
         if (frame_is_none(frame)) {
             memset((char *)to + total, 0, chunk);
         } else {
-            memcpy((char *)to + total, (char *)ephmap_window(frame, object) + page_offset(offset), chunk);
-            ephmap_window_put();
+            /* A scratch view: such reads are seldom repeated, and the first window costs tables. */
+            char *view = ephmap_scratch(frame);
+            memcpy((char *)to + total, view + page_offset(offset), chunk);
+            ephmap_scratch_put(view);
         }
         total += chunk;
         offset += chunk;
     }
+    ephmap_flush();
     spin_unlock(&object->lock);
     *done = total;
     return OK;

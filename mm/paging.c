@@ -202,18 +202,47 @@ enum status user_pte_create(vaddr_t address, pte_t **out) {
     return status;
 }
 
+/*
+ * The next address ≥ `address` and < end whose entry at the level with this span is present; `entry` is the window's entry
+ * of `address`. Entries of one table follow each other in the window, so absent ones are passed by a step of the pointer.
+ */
+static vaddr_t next_present(const pte_t *entry, vaddr_t address, vaddr_t end, uint64_t span) {
+    while (address < end && !pte_present(*entry)) {
+        address = (address & ~(span - 1)) + span;
+        entry++;
+    }
+    return address < end ? address : end;
+}
+
+/* Where the table that has the entries of this span for `address` ends, or `end`. */
+static vaddr_t table_end(vaddr_t address, vaddr_t end, uint64_t span) {
+    vaddr_t limit = (address & ~(span * TABLE_ENTRIES - 1)) + span * TABLE_ENTRIES;
+    return limit < end ? limit : end;
+}
+
+/* The next address whose page directory is present, or `end`. */
+static vaddr_t next_directory(vaddr_t address, vaddr_t end) {
+    while (address < end) {
+        address = next_present(window_pml4e(address), address, end, PDPT_SPAN);
+        if (address == end)
+            break;
+        vaddr_t limit = table_end(address, end, PAGE_DIRECTORY_SPAN);
+        address = next_present(window_pdpte(address), address, limit, PAGE_DIRECTORY_SPAN);
+        if (address < limit)
+            return address;
+    }
+    return end;
+}
+
 vaddr_t user_next_table(vaddr_t address, vaddr_t end) {
     while (address < end) {
-        uint64_t span;
-        if (!pte_present(*window_pml4e(address)))
-            span = PDPT_SPAN;
-        else if (!pte_present(*window_pdpte(address)))
-            span = PAGE_DIRECTORY_SPAN;
-        else if (!pte_present(*window_pde(address)))
-            span = PAGE_TABLE_SPAN;
-        else
+        address = next_directory(address, end);
+        if (address == end)
+            break;
+        vaddr_t limit = table_end(address, end, PAGE_TABLE_SPAN);
+        address = next_present(window_pde(address), address, limit, PAGE_TABLE_SPAN);
+        if (address < limit)
             return address;
-        address = (address & ~(span - 1)) + span;
     }
     return end;
 }
@@ -249,13 +278,11 @@ void user_free_tables(struct gather *gather, vaddr_t start, vaddr_t end) {
     }
     if (!any) /* the usual small munmap: nothing above can have become empty */
         return;
-    for (vaddr_t address = start & ~(PAGE_DIRECTORY_SPAN - 1); address < end; address += PAGE_DIRECTORY_SPAN) {
-        if (!pte_present(*window_pml4e(address))) {
-            address = (address & ~(PDPT_SPAN - 1)) + PDPT_SPAN - PAGE_DIRECTORY_SPAN;
-            continue;
-        }
-        pte_t *entries = window_pte((vaddr_t)window_pte(address & ~(PAGE_DIRECTORY_SPAN - 1)));
-        if (pte_present(*window_pdpte(address)) && table_is_empty(entries))
+    first = start & ~(PAGE_DIRECTORY_SPAN - 1);
+    for (vaddr_t address = next_directory(first, end); address < end;
+         address = next_directory(address + PAGE_DIRECTORY_SPAN, end)) {
+        pte_t *entries = window_pde(address & ~(PAGE_DIRECTORY_SPAN - 1));
+        if (table_is_empty(entries))
             free_table(gather, window_pdpte(address), entries);
     }
     for (vaddr_t address = start & ~(PDPT_SPAN - 1); address < end; address += PDPT_SPAN)

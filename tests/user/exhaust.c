@@ -196,7 +196,7 @@ static int fill_file(const char *path) {
 
 static void try_everything(void *argument) {
     int ends[2], status;
-    char *argv[] = {argument, NULL};
+    char *argv[] = {"exhaust", argument, NULL};
     for (int round = 0; round < 20; round++) {
         pid_t pid = fork();
         if (pid == 0) {
@@ -204,7 +204,7 @@ static void try_everything(void *argument) {
             if ((void *)memory != MAP_FAILED) {
                 memset(memory, 1, 65536);
             }
-            execve("/tests/exhaust", argv, argv + 1);
+            execve("/tests/exhaust", argv, argv + 2);
             _exit(0);
         }
         if (pid > 0) {
