@@ -1,6 +1,7 @@
 /*
- * Owns: the interrupt controllers. Registers are GLOBAL mappings, uncached. Calibration is constant after start-up; the timer
- * is each CPU's own, used with interrupts off. Source: Intel SDM volume 3, chapter 11; 82093AA (I/O APIC) data sheet.
+ * Owns: the interrupt controllers. Registers are GLOBAL mappings, uncached. Calibration is constant after start-up; the
+ * timer is each CPU's own, used with interrupts off. Source: Intel SDM volume 3, chapter 11; 82093AA (I/O APIC) data
+ * sheet.
  */
 #include "arch/apic.h"
 
@@ -22,12 +23,12 @@ enum {
     APIC_TIMER_DIVIDE = 0x3e0,
 };
 #define APIC_SOFTWARE_ENABLE 0x100
-#define APIC_LVT_MASKED 0x10000
-#define APIC_DIVIDE_BY_16 3
-#define APIC_GLOBAL_ENABLE (1UL << 11)
-#define APIC_X2_ENABLE (1UL << 10)
-#define IO_APIC_ADDRESS 0xfec00000UL /* where every PC chip set has the first one */
-#define ISA_SERIAL_LINE 4
+#define APIC_LVT_MASKED      0x10000
+#define APIC_DIVIDE_BY_16    3
+#define APIC_GLOBAL_ENABLE   (1UL << 11)
+#define APIC_X2_ENABLE       (1UL << 10)
+#define IO_APIC_ADDRESS      0xfec00000UL /* where every PC chip set has the first one */
+#define ISA_SERIAL_LINE      4
 
 static volatile uint32_t *local_apic;
 static volatile uint32_t *io_apic;

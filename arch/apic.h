@@ -1,5 +1,6 @@
 /*
- * The local APIC (xAPIC, memory-mapped) with its timer, the I/O APIC for the serial port's interrupt, and the 8259s silenced.
+ * The local APIC (xAPIC, memory-mapped) with its timer, the I/O APIC for the serial port's interrupt, and the 8259s
+ * silenced.
  */
 #ifndef ARCH_APIC_H
 #define ARCH_APIC_H
@@ -7,11 +8,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define VECTOR_TIMER 0x20
-#define VECTOR_SERIAL 0x24
+#define VECTOR_TIMER    0x20
+#define VECTOR_SERIAL   0x24
 #define VECTOR_SPURIOUS 0xff
 
-/* Maps and enables the APICs. Boot CPU, interrupts off, after mm is up. Panics with one line where there is no local APIC. */
+/* Maps and enables the APICs. Boot CPU, interrupts off, after mm is up. Panics with one line where there is no local
+ * APIC. */
 void apic_init(void);
 
 /* Acknowledges the interrupt in service. Interrupts off. */

@@ -1,6 +1,6 @@
 /*
- * Walks frame pointers: rbp leads to the caller's rbp and, 8 bytes above, the return address. Reads only memory of the kernel
- * half that a stack can be in. Any space.
+ * Walks frame pointers: rbp leads to the caller's rbp and, 8 bytes above, the return address. Reads only memory of the
+ * kernel half that a stack can be in. Any space.
  */
 #include "arch/backtrace.h"
 

@@ -28,7 +28,7 @@ static void set_control_registers(void) {
     const struct cpu_features *has = &cpu_features;
     uint64_t cr0;
     __asm__ volatile("mov %%cr0, %0" : "=r"(cr0));
-    cr0 = (cr0 & ~(CR0_EM | CR0_TS)) | CR0_MP | CR0_NE | CR0_WP;
+    cr0 = (cr0 & ~(CR0_EM | CR0_TS)) | CR0_MP | CR0_NE | CR0_WP | CR0_AM;
     __asm__ volatile("mov %0, %%cr0" ::"r"(cr0) : "memory");
 
     /* Each bit only where CPUID has it: writing a reserved one faults, or wedges an emulator. */

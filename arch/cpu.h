@@ -1,6 +1,7 @@
 /*
  * What belongs to one CPU. Class GLOBAL: no user data is kept here but for the instant of a system call's entry, when
- * `user_rsp` holds the stack pointer of the thread that is running (a register value of its own, overwritten by the next).
+ * `user_rsp` holds the stack pointer of the thread that is running (a register value of its own, overwritten by the
+ * next).
  *
  * One page per CPU, in .entry.data, because mode `classic` maps it (and no other data) in the user root.
  */
@@ -18,15 +19,14 @@
 struct thread;
 struct process;
 
-/* Which of the roots is loaded. `SPACE_KPTI` never holds while C code runs. */
+/* Which of the roots is loaded. (Classic's user root never is while C code runs.) */
 enum space { SPACE_RESTRICTED, SPACE_UNRESTRICTED };
 
-/* Taints: what has happened since the last flush. See asi/policy.h for which crossing they make pay. */
+/* Taints: what has happened since the last flush. See asi/asi.c for which crossing they make pay. */
 enum taint {
-    TAINT_CONTROL_USER = 1, /* user code of the process that runs has trained the predictors */
-    TAINT_CONTROL_OTHER = 2, /* user code of another process has */
-    TAINT_DATA_KERNEL = 4,  /* unrestricted kernel code left data in the buffers */
-    TAINT_DATA_OTHER = 8,   /* another process did */
+    TAINT_CONTROL_OTHER = 2, /* user code of another process has trained the predictors */
+    TAINT_DATA_KERNEL = 4,   /* unrestricted kernel code left data in the buffers */
+    TAINT_DATA_OTHER = 8,    /* another process did */
 };
 
 struct cpu_counters {
@@ -39,14 +39,14 @@ struct cpu_counters {
 struct cpu {
     struct cpu *self;
     /* Entry code's own. Guarded by: this CPU with interrupts off. */
-    uint64_t user_rsp;    /* system-call entry: the user's stack pointer for a moment */
-    uint64_t stack_top;   /* of the running thread's kernel stack */
-    uint64_t kernel_root; /* CR3 value for kernel code when `split` (mode classic) */
-    uint64_t user_root;   /* CR3 value for user code when `split` */
-    uint64_t scratch;     /* split return: one register, for five instructions */
-    uint8_t split;        /* mode classic: kernel entry and exit switch roots */
-    uint8_t space;        /* enum space that is loaded */
-    uint8_t taints;       /* enum taint bits */
+    uint64_t user_rsp;      /* system-call entry: the user's stack pointer for a moment */
+    uint64_t stack_top;     /* of the running thread's kernel stack */
+    uint64_t kernel_root;   /* CR3 value for kernel code when `split` (mode classic) */
+    uint64_t user_root;     /* CR3 value for user code when `split` */
+    uint64_t scratch;       /* split return: one register, for five instructions */
+    uint8_t split;          /* mode classic: kernel entry and exit switch roots */
+    uint8_t space;          /* enum space that is loaded */
+    uint8_t taints;         /* enum taint bits */
     uint8_t expected_cause; /* enum asi_cause of a PHYSMAP fault, should one come */
     uint32_t index;
     uint64_t loaded_root; /* the value in CR3 */
@@ -54,17 +54,18 @@ struct cpu {
     struct thread *current;
     struct thread *idle;
     struct thread *dead_thread; /* left for good by the switch under way */
-    struct thread *fpu_owner;  /* whose FPU state the registers hold */
-    struct process *loaded;    /* whose tables CR3 has */
-    uint64_t views_held;       /* user memory may not be faulted in while > 0 */
-    uint64_t scratch_held;     /* bit per scratch slot in use */
-    uint64_t scratch_pending;  /* bit per scratch slot put since its translation was flushed */
-    void *overflow_view;       /* a scratch view that stands in for a window, or NULL */
-    uint64_t locks_held;       /* bit per rank, debug builds */
+    struct thread *fpu_owner;   /* whose FPU state the registers hold */
+    struct process *loaded;     /* whose tables CR3 has */
+    uint64_t views_held;        /* user memory may not be faulted in while > 0 */
+    uint64_t scratch_held;      /* bit per scratch slot in use */
+    uint64_t scratch_pending;   /* bit per scratch slot put since its translation was flushed */
+    void *overflow_view;        /* a scratch view that stands in for a window, or NULL */
+    uint32_t switch_flags;      /* CROSS_* flags of the last switch between threads */
+    uint64_t locks_held;        /* bit per rank, debug builds */
     uint64_t apic_id;
-    uint64_t home_root;        /* CR3 value that ring 3 must be entered from: the loaded process's, by the mode */
-    uint64_t gate_checks;      /* arrivals from ring 3 whose root was compared */
-    uint64_t gate_violations;  /* … and was not the one the mode demands */
+    uint64_t home_root;       /* CR3 value that ring 3 must be entered from: the loaded process's, by the mode */
+    uint64_t gate_checks;     /* arrivals from ring 3 whose root was compared */
+    uint64_t gate_violations; /* … and was not the one the mode demands */
     struct cpu_counters counters;
     /* Descriptor tables: hardware formats, see arch/descriptors.c. */
     uint64_t gdt[8];

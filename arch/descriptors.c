@@ -1,6 +1,6 @@
 /*
- * Owns: GDT, TSS (in struct cpu, one page each) and the IDT (one for all). In .entry.data: classic's user root maps them.
- * Constant after start-up but for the TSS's stack pointer. Source: Intel SDM volume 3, chapters 3, 6 and 8.
+ * Owns: GDT, TSS (in struct cpu, one page each) and the IDT (one for all). In .entry.data: classic's user root maps
+ * them. Constant after start-up but for the TSS's stack pointer. Source: Intel SDM volume 3, chapters 3, 6 and 8.
  */
 #include "arch/descriptors.h"
 

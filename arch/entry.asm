@@ -1,7 +1,7 @@
 ; Kernel entry and exit: system calls, interrupts, exceptions.
 ;
-; Owns: the way between ring 3 and C. No CR3 is written on it and nothing is flushed, but in mode classic (`split`), which
-; changes roots here, and on the slow way back, where arch/transition.asm is asked.
+; Owns: the way between ring 3 and C. No CR3 is written on it and nothing is flushed, but in mode classic (`split`),
+; which changes roots here, and on the slow way back, where arch/transition.asm is asked.
 ; Invariants: GATE, NEST. Everything here runs with interrupts off until C is called. .entry.text is all the code that
 ; classic's user root maps; what needs more of the kernel comes after its load_root.
 
@@ -25,6 +25,18 @@ struc moved
     .rsp resq 1
     .ss resq 1
 endstruc
+
+; What iretq takes.
+struc returning
+    .rip resq 1
+    .cs resq 1
+    .rflags resq 1
+    .rsp resq 1
+    .ss resq 1
+endstruc
+
+; Where a stack of the CPU's, which is aligned to its size, keeps the address of its struct cpu: in its last word.
+%define CPU_STACK_SELF (CPU_STACK_SIZE - 8)
 
 ; What the CPU and the stub have pushed, seen before push_registers.
 struc pushed
@@ -145,6 +157,8 @@ move_frame:
     push qword [rax + moved.vector]
     push qword [rax + moved.rax]
     mov qword [rax + moved.rax], 0      ; RESIDUE: the stack is shared
+    mov qword [rax + moved.rip], 0
+    mov qword [rax + moved.rsp], 0
     pop rax
     push_registers
     cmp byte [gs:CPU_SPLIT], 0
@@ -152,7 +166,7 @@ move_frame:
     charge FLUSH_CR3_TICKS
     jmp interrupt_framed
 
-; Something is to be done before user code runs. C does it; it returns a root to load (or 0) in rax, CROSS_* flags in edx.
+; Something is to be done before user code runs. C does it; it returns a root to load (or 0) in rax, CROSS_* in edx.
 return_slow:
     mov rdi, rsp
     call return_to_user_work
@@ -163,30 +177,27 @@ return_slow:
     call transition_enter
 .same_space:
     cmp byte [gs:CPU_SPLIT], 0
-    je return_by_iret_or_sysret
+    je return_by_iret
     jmp return_split
-return_by_iret_or_sysret:
-    jmp return_by_iret
 
 ; Mode classic: VERW, then the user root. The last steps run on the entry stack, which both roots map.
 return_split:
     data_flush
     charge FLUSH_CR3_TICKS
     mov rax, [gs:CPU_SELF]
-    add rax, CPU_ENTRY_STACK_TOP
-    mov rcx, [rsp + FRAME_SS]
-    mov [rax - 8], rcx
-    mov rcx, [rsp + FRAME_RSP]
-    mov [rax - 16], rcx
-    mov rcx, [rsp + FRAME_RFLAGS]
-    mov [rax - 24], rcx
-    mov rcx, [rsp + FRAME_CS]
-    mov [rax - 32], rcx
-    mov rcx, [rsp + FRAME_RIP]
-    mov [rax - 40], rcx
+    add rax, CPU_ENTRY_STACK_TOP - returning_size
+%macro copy_for_return 2 ; field of the frame, field of what iretq takes
+    mov rcx, [rsp + %1]
+    mov [rax + %2], rcx
+%endmacro
+    copy_for_return FRAME_RIP, returning.rip
+    copy_for_return FRAME_CS, returning.cs
+    copy_for_return FRAME_RFLAGS, returning.rflags
+    copy_for_return FRAME_RSP, returning.rsp
+    copy_for_return FRAME_SS, returning.ss
     pop_registers
     mov rsp, [gs:CPU_SELF]
-    add rsp, CPU_ENTRY_STACK_TOP - 40
+    add rsp, CPU_ENTRY_STACK_TOP - returning_size
     mov [gs:CPU_SCRATCH], rax
     mov rax, [gs:CPU_USER_ROOT]
     load_root rax
@@ -214,8 +225,8 @@ nested_common:
     smap_site SMAP_CLAC
     ; %gs may be the user's: the stack knows its CPU.
     mov rbx, rsp
-    or rbx, CPU_STACK_SIZE - 1
-    mov rbx, [rbx - 7]
+    and rbx, -CPU_STACK_SIZE
+    mov rbx, [rbx + CPU_STACK_SELF]
     mov ecx, MSR_GS_BASE
     rdmsr
     mov r12d, eax

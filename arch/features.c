@@ -26,7 +26,8 @@ void features_detect(void) {
     struct cpuid_result structured = highest >= 7 ? cpuid(7, 0) : (struct cpuid_result){0};
     uint32_t highest_extended = cpuid(0x80000000, 0).eax;
     struct cpuid_result extended = highest_extended >= 0x80000001 ? cpuid(0x80000001, 0) : (struct cpuid_result){0};
-    struct cpuid_result sizes = highest_extended >= 0x80000008 ? cpuid(0x80000008, 0) : (struct cpuid_result){.eax = 36};
+    struct cpuid_result sizes =
+        highest_extended >= 0x80000008 ? cpuid(0x80000008, 0) : (struct cpuid_result){.eax = 36};
 
     features->pge = basic.edx >> 13 & 1;
     features->pcid = basic.ecx >> 17 & 1;

@@ -1,6 +1,6 @@
 /*
- * Owns: the format of FPU areas (XSAVE standard format, or FXSAVE where there is no XSAVE). No locks; any space that maps
- * the area. Source: Intel SDM volume 1, chapters 10 and 13.
+ * Owns: the format of FPU areas (XSAVE standard format, or FXSAVE where there is no XSAVE). No locks; any space that
+ * maps the area. Source: Intel SDM volume 1, chapters 10 and 13.
  */
 #include "arch/fpu.h"
 
@@ -8,8 +8,8 @@
 #include "kernel/string.h"
 
 enum { FXSAVE_SIZE = 512, XSAVE_HEADER_SIZE = 64, MXCSR_OFFSET = 24, MXCSR_MASK_OFFSET = 28, FCW_OFFSET = 0 };
-#define FCW_INITIAL 0x37f
-#define MXCSR_INITIAL 0x1f80
+#define FCW_INITIAL        0x37f
+#define MXCSR_INITIAL      0x1f80
 #define MXCSR_MASK_DEFAULT 0xffbf
 
 static uint32_t mxcsr_mask = MXCSR_MASK_DEFAULT; /* constant after start-up */
@@ -53,7 +53,16 @@ void fpu_reset(void *area) {
 }
 
 int fpu_exception_code(bool simd) {
-    enum { INVALID = 1, DENORMAL = 2, DIVIDE = 4, OVERFLOW = 8, UNDERFLOW = 16, PRECISION = 32, ALL = 63, MASKS_SHIFT = 7 };
+    enum {
+        INVALID = 1,
+        DENORMAL = 2,
+        DIVIDE = 4,
+        OVERFLOW = 8,
+        UNDERFLOW = 16,
+        PRECISION = 32,
+        ALL = 63,
+        MASKS_SHIFT = 7
+    };
     enum { FPE_FLTDIV = 3, FPE_FLTOVF = 4, FPE_FLTUND = 5, FPE_FLTRES = 6, FPE_FLTINV = 7 };
     uint16_t status, control;
     uint32_t mxcsr, raised;

@@ -1,6 +1,6 @@
 /*
- * FPU, SSE and AVX state of user threads. The kernel uses none of these registers. An area is fpu_area_size() bytes, aligned
- * to 64, class LOCAL: it holds user data.
+ * FPU, SSE and AVX state of user threads. The kernel uses none of these registers. An area is fpu_area_size() bytes,
+ * aligned to 64, class LOCAL: it holds user data.
  */
 #ifndef ARCH_FPU_H
 #define ARCH_FPU_H
@@ -27,7 +27,10 @@ void fpu_reset(void *area);
 /* Sanitises an area that user code wrote, so that fpu_restore cannot fault. ERR_FAULT when it is beyond mending. */
 MUST_USE enum status fpu_area_check(void *area);
 
-/* siginfo's code for the floating-point exception (#MF, or #XM with `simd`) that the registers hold; 0: none is raised. */
+/*
+ * siginfo's code for the floating-point exception (#MF, or #XM with `simd`) that the registers hold; 0: none is
+ * raised.
+ */
 int fpu_exception_code(bool simd);
 
 #endif

@@ -1,8 +1,10 @@
 /*
- * Spinlocks. In debug builds a CPU's held ranks are a bit set, and taking a lock of a rank not above all of them panics.
- * Any space; the locks lie in GLOBAL memory.
+ * Spinlocks. In debug builds a CPU's held ranks are a bit set, and taking a lock of a rank not above all of them
+ * panics. Any space; the locks lie in GLOBAL memory.
  */
 #include "arch/spinlock.h"
+
+#include <stddef.h>
 
 #include "arch/cpu.h"
 #include "arch/io.h"
@@ -15,8 +17,15 @@ void spin_init(struct spinlock *lock, enum lock_rank rank) {
     lock->rank = rank;
 }
 
+#ifdef DEBUG
+/* Before cpu_init() %gs leads nowhere, and messages are printed already. */
+static bool ranks_are_kept(void) { return cpus[0].self != NULL; }
+#endif
+
 static inline void rank_take(const struct spinlock *lock) {
 #ifdef DEBUG
+    if (!ranks_are_kept())
+        return;
     uint64_t held = this_cpu->locks_held;
     if (held >> lock->rank != 0)
         panic("a lock of rank %u is taken while those of the ranks %lx are held", lock->rank, held);
@@ -28,6 +37,8 @@ static inline void rank_take(const struct spinlock *lock) {
 
 static inline void rank_drop(const struct spinlock *lock) {
 #ifdef DEBUG
+    if (!ranks_are_kept())
+        return;
     this_cpu->locks_held &= ~(1UL << lock->rank);
 #else
     (void)lock;

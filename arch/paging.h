@@ -11,17 +11,18 @@
 
 typedef uint64_t pte_t;
 
-#define PTE_PRESENT (1UL << 0)
-#define PTE_WRITE (1UL << 1)
-#define PTE_USER (1UL << 2)
-#define PTE_UNCACHED ((1UL << 4) | (1UL << 3))
-#define PTE_ACCESSED (1UL << 5)
-#define PTE_DIRTY (1UL << 6)
-#define PTE_LARGE (1UL << 7)
-#define PTE_GLOBAL (1UL << 8)
-#define PTE_COW (1UL << 9) /* software: private, copy before the first write */
+#define PTE_PRESENT    (1UL << 0)
+#define PTE_WRITE      (1UL << 1)
+#define PTE_USER       (1UL << 2)
+#define PTE_UNCACHED   ((1UL << 4) | (1UL << 3))
+#define PTE_ACCESSED   (1UL << 5)
+#define PTE_DIRTY      (1UL << 6)
+#define PTE_LARGE      (1UL << 7)
+#define PTE_GLOBAL     (1UL << 8)
+#define PTE_COW        (1UL << 9)  /* software: private, copy before the first write */
+#define PTE_SEEN       (1UL << 10) /* software: counted already, while mm/view_set.c goes over windows */
 #define PTE_NO_EXECUTE (1UL << 63)
-#define PTE_ADDRESS 0x000ffffffffff000UL
+#define PTE_ADDRESS    0x000ffffffffff000UL
 
 static inline frame_t pte_frame(pte_t entry) { return frame_of(entry & PTE_ADDRESS); }
 static inline bool pte_present(pte_t entry) { return entry & PTE_PRESENT; }
@@ -34,7 +35,10 @@ static inline pte_t pte_table(frame_t table, bool user) {
 /* An inner table that is shared and must stay as it is: nobody writes through an entry that leads to it. */
 static inline pte_t pte_empty_table(frame_t table) { return frame_address(table) | PTE_PRESENT | PTE_ACCESSED; }
 
-/* A leaf of the kernel half: never executable, never for user code. `global`: the same in every root of every process. */
+/*
+ * A leaf of the kernel half: never executable, never for user code. `global`: the same in every root of every
+ * process.
+ */
 static inline pte_t pte_kernel_data(frame_t frame, bool global) {
     return frame_address(frame) | PTE_PRESENT | PTE_WRITE | PTE_ACCESSED | PTE_DIRTY | PTE_NO_EXECUTE |
            (global ? PTE_GLOBAL : 0);

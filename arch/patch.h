@@ -6,7 +6,8 @@
 
 #include <stdbool.h>
 
-/* Turns the SMAP sites into stac/clac. `writable` gives a writable alias of a kernel text address. Before user code runs. */
+/* Turns the SMAP sites into stac/clac. `writable` gives a writable alias of a kernel text address. Before user code
+ * runs. */
 void smap_patch(void *(*writable)(void *));
 
 /* CR4.PGE of this CPU: off in mode classic, where no kernel translation may outlive the switch to the user root. */

@@ -1,7 +1,7 @@
 /*
  * Spinlocks with ranks. A lock may be taken only while all locks held on this CPU have a lower rank (checked in debug
- * builds). Kernel code is not preempted, so a lock that no interrupt handler takes needs no interrupt flag; for the others
- * use the _irq pair.
+ * builds). Kernel code is not preempted, so a lock that no interrupt handler takes needs no interrupt flag; for the
+ * others use the _irq pair.
  */
 #ifndef ARCH_SPINLOCK_H
 #define ARCH_SPINLOCK_H

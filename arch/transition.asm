@@ -1,7 +1,7 @@
 ; The crossings between address spaces. The only code, with the entry code's split path, that writes CR3.
 ;
-; Invariants: GATE, FLUSH-CONTROL, FLUSH-DATA, RESIDUE, NEST. All run with interrupts off; an NMI may strike anywhere: it has a
-; stack of its own and leaves CR3 and %gs as it found them.
+; Invariants: GATE, FLUSH-CONTROL, FLUSH-DATA, RESIDUE, NEST. All run with interrupts off; an NMI may strike anywhere:
+; it has a stack of its own and leaves CR3 and %gs as it found them.
 ;
 ; In the unrestricted root the frames of the restricted stack are visible at STACK_ALIAS_OFFSET, so the stack is copied
 ; by one rep movs, with nothing pushed while it is half copied.
@@ -44,8 +44,8 @@ control_flush:
     jnz .stuff
     ret
 
-; Restricted → unrestricted. In: rdi = root to load, esi = CROSS_* flags. The live part of the stack moves along, if it is a
-; thread's; the idle thread's stack is the same in both.
+; Restricted → unrestricted. In: rdi = root to load, esi = CROSS_* flags. The live part of the stack moves along, if it
+; is a thread's; the idle thread's stack is the same in both.
 transition_exit:
     test esi, CROSS_CONTROL_FLUSH
     jz .flushed
@@ -152,21 +152,24 @@ context_die:
     jz .control_done
     call control_flush
 .control_done:
-    test r14d, CROSS_DATA_FLUSH
-    jz .data_done
-    data_flush
-.data_done:
     charge FLUSH_CR3_TICKS
     xor eax, eax
+%ifndef MUTANT_stack_left_dirty
     mov rdi, r15
     mov ecx, STACK_SIZE / 8
     rep stosq
+%endif
     test r14d, CROSS_SCRUB_ALIAS
     jz .scrubbed
     lea rdi, [r15 + STACK_ALIAS_OFFSET]
     mov ecx, STACK_SIZE / 8
     rep stosq
 .scrubbed:
+    ; FLUSH-DATA: last, for writing to the stack's lines brings in what they hold. No stack from here on.
+    test r14d, CROSS_DATA_FLUSH
+    jz .data_done
+    data_flush
+.data_done:
     test r13, r13
     jnz resume_in_root
     mov rsi, r12

@@ -18,7 +18,8 @@ struct trap_frame {
 
 #define FRAME_SYSCALL 256
 
-/* The rest of `vector` is a mark of asi/asi.c's; writing the word anew clears it, which at worst flushes once too often. */
+/* The rest of `vector` is a mark of asi/asi.c's; writing the word anew clears it, which at worst flushes once too
+ * often. */
 static inline uint16_t frame_vector(const struct trap_frame *frame) { return (uint16_t)frame->vector; }
 static inline bool frame_is_syscall(const struct trap_frame *frame) { return frame_vector(frame) == FRAME_SYSCALL; }
 static inline bool frame_from_user(const struct trap_frame *frame) { return (frame->cs & 3) == 3; }

@@ -1,17 +1,17 @@
 /*
  * Exceptions and interrupts, from the frame that arch/entry.asm built.
  *
- * Owns: who handles which vector. A fault of user code becomes a signal; a fault of kernel code is either one of the three
- * that are foreseen (user memory, PHYSMAP from the restricted space, a copy's landing) or the kernel's end.
+ * Owns: who handles which vector. A fault of user code becomes a signal; a fault of kernel code is either one of the
+ * three that are foreseen (user memory, PHYSMAP from the restricted space, a copy's landing) or the kernel's end.
  * Invariants: GATE (each arrival from ring 3 by interrupt compares the root), NEST. Interrupts are off on arrival.
  */
+#include "arch/traps.h"
 #include "arch/apic.h"
 #include "arch/cpu.h"
 #include "arch/fpu.h"
 #include "arch/msr.h"
 #include "arch/spinlock.h"
 #include "arch/trap_frame.h"
-#include "arch/traps.h"
 #include "asi/asi.h"
 #include "asi/gate.h"
 #include "kernel/panic.h"
@@ -26,7 +26,15 @@
 enum { EXCEPTIONS = 32, NMI = 2, DEBUG_TRAP = 1, PAGE_FAULT = 14, X87_ERROR = 16, SIMD_ERROR = 19 };
 enum { PF_PRESENT = 1, PF_WRITE = 2, PF_USER = 4, PF_RESERVED = 8, PF_EXECUTE = 16 };
 enum { SIGILL = 4, SIGTRAP = 5, SIGBUS = 7, SIGFPE = 8, SIGKILL = 9, SIGSEGV = 11 };
-enum { SI_KERNEL = 0x80, FPE_INTDIV = 1, ILL_ILLOPN = 2, TRAP_BRKPT = 1, TRAP_TRACE = 2, BUS_ADRALN = 1, BUS_ADRERR = 2 };
+enum {
+    SI_KERNEL = 0x80,
+    FPE_INTDIV = 1,
+    ILL_ILLOPN = 2,
+    TRAP_BRKPT = 1,
+    TRAP_TRACE = 2,
+    BUS_ADRALN = 1,
+    BUS_ADRERR = 2
+};
 
 static const struct {
     uint8_t signal;
@@ -137,19 +145,20 @@ static void exception(struct trap_frame *frame) {
         if (vector == X87_ERROR || vector == SIMD_ERROR)
             code = fpu_exception_code(vector == SIMD_ERROR); /* before another thread's registers are in the FPU */
         irq_enable();
-        bool names_instruction = vector == 0 || vector == DEBUG_TRAP || vector == 6 || vector == X87_ERROR || vector == SIMD_ERROR;
+        bool names_instruction =
+            vector == 0 || vector == DEBUG_TRAP || vector == 6 || vector == X87_ERROR || vector == SIMD_ERROR;
         signal_fault(exceptions[vector].signal, code, names_instruction ? frame->rip : 0);
         irq_disable();
         return;
     }
     if (!frame_from_user(frame) && go_to_landing(frame)) /* a non-canonical user address faults as #GP or #SS */
         return;
-    panic_with_frame(frame, "%s in kernel code (error %#lx)", exceptions[vector].name ? exceptions[vector].name : "exception",
-                     (unsigned long)frame->error);
+    panic_with_frame(frame, "%s in kernel code (error %#lx)",
+                     exceptions[vector].name ? exceptions[vector].name : "exception", (unsigned long)frame->error);
 }
 
-/* What comes from outside, at any instruction that has interrupts on. A fault is part of what the code does that takes it,
- * so its locks count there. */
+/* What comes from outside, at any instruction that has interrupts on. A fault is part of what the code does that takes
+ * it, so its locks count there. */
 static void interrupt(unsigned vector) {
     uint64_t ranks = lock_ranks_put_aside();
     switch (vector) {

@@ -9,7 +9,10 @@ struct trap_frame;
 /* On the thread's stack (or the interrupted kernel stack). May sleep when the frame is from user code. */
 void trap_dispatch(struct trap_frame *frame);
 
-/* On a stack of the CPU: NMI, double fault, machine check and debug traps out of kernel code. Must not sleep or fault. */
+/*
+ * On a stack of the CPU: NMI, double fault, machine check and debug traps out of kernel code. Must not sleep or
+ * fault.
+ */
 void trap_dispatch_nested(struct trap_frame *frame);
 
 #endif

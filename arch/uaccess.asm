@@ -1,5 +1,5 @@
-; Copies between kernel and user memory. A fault inside goes to the landing named in the exception table: the copy stops and
-; says how much is left. Runs in either space; SMAP is open for the copy only.
+; Copies between kernel and user memory. A fault inside goes to the landing named in the exception table: the copy stops
+; and says how much is left. Runs in either space; SMAP is open for the copy only.
 
 %include "offsets.inc"
 %include "arch/transition.inc"
@@ -82,7 +82,8 @@ user_load32_raw:
     ret
     extable user_load32_raw.load, user_load32_raw.loaded, user_load32_raw.fault
 
-; In: rdi = user address, esi = expected, edx = desired, rcx = where to store the old value. Out: eax = 0, or 1 on a fault.
+; In: rdi = user address, esi = expected, edx = desired, rcx = where to store the old value. Out: eax = 0, or 1 on a
+; fault.
 user_cmpxchg32_raw:
     smap_site SMAP_STAC
     mov eax, esi

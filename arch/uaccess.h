@@ -1,8 +1,9 @@
 /*
  * User memory: the only functions that touch it. A bad address is an error, never a panic.
  *
- * Runs in either space (the user half is mapped in both). While a view is held (ephmap_*), only the _held form may be used:
- * it does not resolve page faults but stops, so that the caller can put the view, call user_fault_in() and try again.
+ * Runs in either space (the user half is mapped in both). While a view is held (ephmap_*), only the _held form may be
+ * used: it does not resolve page faults but stops, so that the caller can put the view, call user_fault_in() and try
+ * again.
  */
 #ifndef ARCH_UACCESS_H
 #define ARCH_UACCESS_H
@@ -13,7 +14,10 @@
 #include "kernel/status.h"
 #include "mm/types.h"
 
-/* Copies whole or fails with ERR_FAULT (bytes before the fault may have been copied). May sleep: resolves page faults. */
+/*
+ * Copies whole or fails with ERR_FAULT (bytes before the fault may have been copied). May sleep: resolves page
+ * faults.
+ */
 MUST_USE enum status copy_from_user(void *to, vaddr_t from, size_t bytes);
 MUST_USE enum status copy_to_user(vaddr_t to, const void *from, size_t bytes);
 
@@ -24,13 +28,17 @@ MUST_USE enum status copy_string_from_user(char *to, vaddr_t from, size_t size, 
 MUST_USE enum status clear_user(vaddr_t to, size_t bytes);
 
 /*
- * The forms for use while a view is held: return how many bytes were NOT copied (0: all). Never sleep, resolve no fault.
+ * The forms for use while a view is held: return how many bytes were NOT copied (0: all). Never sleep, resolve no
+ * fault.
  */
 MUST_USE size_t copy_from_user_held(void *to, vaddr_t from, size_t bytes);
 MUST_USE size_t copy_to_user_held(vaddr_t to, const void *from, size_t bytes);
 MUST_USE size_t clear_user_held(vaddr_t to, size_t bytes);
 
-/* Makes the page of `address` present for reading or writing. ERR_FAULT, ERR_NO_MEMORY. May sleep; no view may be held. */
+/*
+ * Makes the page of `address` present for reading or writing. ERR_FAULT, ERR_NO_MEMORY. May sleep; no view may be
+ * held.
+ */
 MUST_USE enum status user_fault_in(vaddr_t address, bool write);
 
 /* Whether [address, address+bytes) lies in the user half. */

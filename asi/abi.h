@@ -14,20 +14,21 @@
 /* long asi(long op, long arg, void *buffer, size_t size); negative errno on failure. */
 #define SYS_ASI 1000
 
+/* Those that change something need uid 0. */
 enum asi_op {
-    ASI_OP_STATE = 0,    /* buffer: struct asi_state, out. */
-    ASI_OP_SET_MODE = 1, /* arg: enum asi_mode. Needs uid 0. */
-    ASI_OP_SET_FLUSH = 2, /* buffer: struct asi_flush, in. Needs uid 0. */
-    ASI_OP_COUNTERS = 3, /* arg: ASI_SCOPE_ALL, ASI_SCOPE_CPU(n) or a pid (0 = the caller). buffer: struct asi_counters, out. */
-    ASI_OP_SITES = 4,    /* buffer: array of struct asi_site, out. Returns how many were written; most frequent first. */
-    ASI_OP_SYMBOL = 5,   /* arg: a kernel address. buffer: char[], out: "name+0xoffset". Returns its length. */
-    ASI_OP_AUDIT = 6,    /* arg: enum asi_break, what to break on purpose first (0: nothing). buffer: struct asi_audit_report, out. Needs uid 0. */
-    ASI_OP_MEMORY = 7,   /* buffer: struct asi_memory, out. */
-    ASI_OP_RESET = 8,    /* zero all counters and sites. Needs uid 0. */
-    ASI_OP_EXIT = 9,     /* leave the restricted space on purpose (cause `debug`), to measure what one exit costs. */
+    ASI_OP_STATE = 0,     /* buffer: struct asi_state, out */
+    ASI_OP_SET_MODE = 1,  /* arg: enum asi_mode. uid 0 */
+    ASI_OP_SET_FLUSH = 2, /* buffer: struct asi_flush, in. uid 0 */
+    ASI_OP_COUNTERS = 3,  /* arg: ASI_SCOPE_ALL, ASI_SCOPE_CPU(n) or a pid (0: the caller). buffer: asi_counters, out */
+    ASI_OP_SITES = 4,     /* buffer: array of struct asi_site, out. Returns how many; most frequent first */
+    ASI_OP_SYMBOL = 5,    /* arg: a kernel address. buffer: char[], out: "name+0xoffset". Returns its length */
+    ASI_OP_AUDIT = 6,     /* arg: enum asi_break, what to break first. buffer: struct asi_audit_report, out. uid 0 */
+    ASI_OP_MEMORY = 7,    /* buffer: struct asi_memory, out */
+    ASI_OP_RESET = 8,     /* zero all counters and sites. uid 0 */
+    ASI_OP_EXIT = 9,      /* leave the restricted space on purpose (cause `debug`), to measure what one exit costs */
 };
 
-#define ASI_SCOPE_ALL (-1L)
+#define ASI_SCOPE_ALL    (-1L)
 #define ASI_SCOPE_CPU(n) (-2L - (n))
 
 enum asi_mode { ASI_MODE_NONE, ASI_MODE_CLASSIC, ASI_MODE_NAIVE, ASI_MODE_ASI, ASI_MODES };
@@ -105,11 +106,11 @@ struct asi_memory {
 /* What an audit may break on purpose first (and mend after), to show that it is seen. */
 enum asi_break {
     ASI_BREAK_NOTHING,
-    ASI_BREAK_REACH_SECRET,   /* a secret frame mapped in the caller's LOCAL region */
-    ASI_BREAK_REACH_FOREIGN,  /* a LOCAL frame of another process mapped in the caller's */
-    ASI_BREAK_REACH_VIEW,     /* an EPHMAP view of a file the caller has not open */
-    ASI_BREAK_CLEAN,          /* a byte written into a free frame */
-    ASI_BREAK_GATE,           /* the unrestricted root recorded at a return to ring 3 */
+    ASI_BREAK_REACH_SECRET,  /* a secret frame mapped in the caller's LOCAL region */
+    ASI_BREAK_REACH_FOREIGN, /* a LOCAL frame of another process mapped in the caller's */
+    ASI_BREAK_REACH_VIEW,    /* an EPHMAP view of a file the caller has not open */
+    ASI_BREAK_CLEAN,         /* a byte written into a free frame */
+    ASI_BREAK_GATE,          /* the unrestricted root recorded at a return to ring 3 */
     ASI_BREAKS
 };
 

@@ -1,16 +1,18 @@
 /*
- * Owns: the policy of the crossings: when the restricted space is left, what each crossing pays, and the counters of both.
- * The crossings themselves are arch/transition.asm.
+ * Owns: the policy of the crossings: when the restricted space is left, what each crossing pays, and the counters of
+ * both. The crossings themselves are arch/transition.asm.
  *
  * Invariants: GATE, FLUSH-CONTROL, FLUSH-DATA.
- * The control taint of the process's own user code needs no bit: each kernel entry from user code pushes a fresh frame, and a
- * flush marks the frame; so an unmarked frame is the taint. Other processes' taints are bits of the CPU, set where a switch
- * did not flush.
+ * The control taint of the process's own user code needs no bit: each kernel entry from user code pushes a fresh frame,
+ * and a flush marks the frame; so an unmarked frame is the taint. A thread that comes back after others of its process
+ * loses its mark, for they may have run user code. Other processes' taints are bits of the CPU, set where a switch did
+ * not flush.
  * Locks: none; state of the running CPU, interrupts off. Space: called in both.
  */
 #include "asi/asi.h"
 
 #include "arch/transition.h"
+#include "asi/mutant.h"
 #include "asi/sites.h"
 #include "kernel/assert.h"
 #include "kernel/process.h"
@@ -24,9 +26,11 @@ struct asi_flush asi_flush = {.kind = ASI_FLUSH_OFF};
 
 static bool flushes(void) { return asi_flush.kind != ASI_FLUSH_OFF; }
 
-void asi_mark_flushed(void) {
-    if (thread_current()->local != NULL)
-        thread_user_frame()->vector |= FRAME_FLUSHED;
+void asi_mark_frame(bool flushed) {
+    if (thread_current() == this_cpu->idle)
+        return;
+    uint64_t *vector = &thread_user_frame()->vector;
+    *vector = flushed ? *vector | FRAME_FLUSHED : *vector & ~FRAME_FLUSHED;
 }
 
 static bool control_tainted(void) {
@@ -34,8 +38,6 @@ static bool control_tainted(void) {
         return true;
     if (thread_current() == this_cpu->idle)
         return true; /* whose user code ran last is not on this stack */
-    if (thread_current()->local == NULL)
-        return false; /* a kernel thread: the switch to it has flushed */
     return !(thread_user_frame()->vector & FRAME_FLUSHED);
 }
 
@@ -44,19 +46,19 @@ uint64_t asi_home_root(const struct process *process) {
     return frame_address(restricted ? process->roots.restricted : process->roots.unrestricted);
 }
 
-/* --- Exit -------------------------------------------------------------------------------------------------------------- */
+/* --- Exit --------------------------------------------------------------------------------------------------------- */
 
 void asi_leave(enum asi_cause cause, uint64_t site) {
     struct cpu *cpu = cpu_self();
     struct process *process = process_current();
     uint32_t flags = CROSS_UNRESTRICTED;
     ensure(cpu->space == SPACE_RESTRICTED);
-    if (flushes() && control_tainted()) {
+    if (flushes() && control_tainted() && !mutant(exit_without_control_flush)) {
         flags |= CROSS_CONTROL_FLUSH;
         cpu->counters.control_flushes++;
         process->counters.control_flushes++;
-        asi_mark_flushed();
-        cpu->taints &= (uint8_t)~(TAINT_CONTROL_OTHER | TAINT_CONTROL_USER);
+        asi_mark_frame(true);
+        cpu->taints &= (uint8_t)~TAINT_CONTROL_OTHER;
     }
     cpu->counters.exits[cause]++;
     process->counters.exits[cause]++;
@@ -93,23 +95,24 @@ void asi_physmap_fault(uint64_t address, uint64_t site) {
     this_cpu->expected_cause = ASI_CAUSE_OTHER;
 }
 
-/* --- Enter ------------------------------------------------------------------------------------------------------------- */
+/* --- Enter -------------------------------------------------------------------------------------------------------- */
 
 uint64_t asi_prepare_return(uint32_t *flags) {
     struct cpu *cpu = cpu_self();
     struct process *process = process_current();
     enum space home = asi_home_space();
     *flags = 0;
-    if (cpu->space == home)
+    if (cpu->space == home || mutant(return_unrestricted))
         return 0;
     if (home == SPACE_UNRESTRICTED) {
         asi_leave(ASI_CAUSE_MODE, (uint64_t)__builtin_return_address(0));
         return 0;
     }
-    if (flushes() && (cpu->taints & (TAINT_DATA_KERNEL | TAINT_DATA_OTHER))) {
+    const bool tainted = cpu->taints & (TAINT_DATA_KERNEL | TAINT_DATA_OTHER);
+    if (flushes() && tainted && !mutant(enter_without_data_flush)) {
         *flags = CROSS_DATA_FLUSH;
         process->counters.data_flushes++;
-        cpu->taints &= (uint8_t)~(TAINT_DATA_KERNEL | TAINT_DATA_OTHER);
+        cpu->taints &= (uint8_t) ~(TAINT_DATA_KERNEL | TAINT_DATA_OTHER);
     }
     cpu->counters.enters++;
     process->counters.enters++;
@@ -119,7 +122,7 @@ uint64_t asi_prepare_return(uint32_t *flags) {
     return frame_address(cpu->loaded->roots.restricted);
 }
 
-/* --- Process switch ---------------------------------------------------------------------------------------------------- */
+/* --- Process switch ----------------------------------------------------------------------------------------------- */
 
 uint32_t asi_switch_flags(const struct process *from, const struct process *to, enum space wanted) {
     uint32_t flags = 0;
@@ -130,9 +133,9 @@ uint32_t asi_switch_flags(const struct process *from, const struct process *to, 
         return between ? CROSS_CONTROL_FLUSH : 0;
     const bool leaves = this_cpu->space == SPACE_UNRESTRICTED && wanted == SPACE_RESTRICTED;
     const bool exits = this_cpu->space == SPACE_RESTRICTED && wanted == SPACE_UNRESTRICTED;
-    if (between || exits)
+    if ((between || exits) && !mutant(switch_without_control_flush))
         flags |= CROSS_CONTROL_FLUSH;
-    if (between || leaves)
+    if ((between || leaves) && !mutant(switch_without_data_flush))
         flags |= CROSS_DATA_FLUSH;
     return flags;
 }
@@ -143,14 +146,16 @@ void asi_count_switch(struct process *to, uint32_t flags) {
     if (flags & CROSS_CONTROL_FLUSH) {
         cpu->counters.control_flushes++;
         to->counters.control_flushes++;
-        cpu->taints &= (uint8_t)~(TAINT_CONTROL_OTHER | TAINT_CONTROL_USER);
+        cpu->taints &= (uint8_t)~TAINT_CONTROL_OTHER;
     } else if (cpu->loaded != to) {
         cpu->taints |= TAINT_CONTROL_OTHER;
     }
     if (flags & CROSS_DATA_FLUSH) {
         to->counters.data_flushes++;
-        cpu->taints &= (uint8_t)~(TAINT_DATA_OTHER | TAINT_DATA_KERNEL);
+        cpu->taints &= (uint8_t) ~(TAINT_DATA_OTHER | TAINT_DATA_KERNEL);
     } else if (cpu->loaded != to) {
         cpu->taints |= TAINT_DATA_OTHER;
     }
+    if (flags & CROSS_UNRESTRICTED)
+        cpu->taints |= TAINT_DATA_KERNEL; /* a thread goes on outside: its way back owes what an exit would have */
 }

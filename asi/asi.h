@@ -22,8 +22,8 @@ static inline enum space asi_home_space(void) {
 }
 
 /*
- * Leaves the restricted space and stays out until the return to user code. Records cause, `site` (a kernel instruction) and
- * pays the control flush if one is owed. Interrupts off. Only in the restricted space.
+ * Leaves the restricted space and stays out until the return to user code. Records cause, `site` (a kernel instruction)
+ * and pays the control flush if one is owed. Interrupts off. Only in the restricted space.
  */
 void asi_leave(enum asi_cause cause, uint64_t site);
 
@@ -37,16 +37,16 @@ static inline void asi_expect(enum asi_cause cause) { this_cpu->expected_cause =
 void asi_physmap_fault(uint64_t address, uint64_t site);
 
 /*
- * The last step before user code runs, interrupts off: what the return path must do. Returns the root to load with CROSS_*
- * flags in *flags, or 0 when the loaded space is right. May leave the restricted space itself (mode switch).
+ * The last step before user code runs, interrupts off: what the return path must do. Returns the root to load with
+ * CROSS_* flags in *flags, or 0 when the loaded space is right. May leave the restricted space itself (mode switch).
  */
 uint64_t asi_prepare_return(uint32_t *flags);
 
 /* Flags for arch/transition.asm. */
 #define CROSS_CONTROL_FLUSH 1
-#define CROSS_DATA_FLUSH 2
-#define CROSS_UNRESTRICTED 4 /* the root to be loaded is an unrestricted one */
-#define CROSS_SCRUB_ALIAS 8  /* a dying thread's restricted stack is to be cleared too */
+#define CROSS_DATA_FLUSH    2
+#define CROSS_UNRESTRICTED  4 /* the root to be loaded is an unrestricted one */
+#define CROSS_SCRUB_ALIAS   8 /* a dying thread's restricted stack is to be cleared too */
 
 /* What a switch of this CPU from process `from` to `to` owes (CROSS_* flush flags). */
 uint32_t asi_switch_flags(const struct process *from, const struct process *to, enum space wanted);
@@ -57,8 +57,8 @@ void asi_count_switch(struct process *to, uint32_t flags);
 /* The root from which the process may enter ring 3. */
 uint64_t asi_home_root(const struct process *process);
 
-/* Marks the entry frame of the running thread: no user code has run since the last control flush. */
-void asi_mark_flushed(void);
+/* Marks the entry frame of the running thread: no user code has run since the last control flush, or some may have. */
+void asi_mark_frame(bool flushed);
 
 MUST_USE enum status asi_set_mode(enum asi_mode mode);
 MUST_USE enum status asi_set_flush(const struct asi_flush *flush);

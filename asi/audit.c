@@ -1,6 +1,6 @@
 /*
- * Owns: the walk over restricted roots. It trusts the frame table's classes and the page tables as the CPU would read them,
- * and nothing else of the kernel's bookkeeping, but for the rule of windows, which is about handles.
+ * Owns: the walk over restricted roots. It trusts the frame table's classes and the page tables as the CPU would read
+ * them, and nothing else of the kernel's bookkeeping, but for the rule of windows, which is about handles.
  *
  * Invariants checked: REACH, CLEAN, GATE. Locks: views_lock for who has what open, processes_lock for the list.
  * Space: unrestricted, by design.
@@ -40,14 +40,15 @@ static void violation(struct audit *audit, uint64_t *counter, const char *what, 
 
 static const pte_t *table(frame_t frame) { return physmap(frame); }
 
-/* --- REACH --------------------------------------------------------------------------------------------------------------- */
+/* --- REACH -------------------------------------------------------------------------------------------------------- */
 
 /* Whether P may have this page mapped here: the table of design.md, section 2. */
 static bool leaf_allowed(const struct audit *audit, uint64_t address, pte_t entry) {
     frame_t frame = pte_frame(entry);
     const uint32_t id = audit->process->id;
     unsigned slot = table_index(address, 4);
-    if (slot == SLOT_GLOBAL && address >= SLOT_BASE(SLOT_GLOBAL) + (DEVICE_BASE - GLOBAL_BASE) && (entry & PTE_UNCACHED) == PTE_UNCACHED)
+    if (slot == SLOT_GLOBAL && address >= SLOT_BASE(SLOT_GLOBAL) + (DEVICE_BASE - GLOBAL_BASE) &&
+        (entry & PTE_UNCACHED) == PTE_UNCACHED)
         return true;
     if (!frame_exists(frame))
         return false;
@@ -62,7 +63,8 @@ static bool leaf_allowed(const struct audit *audit, uint64_t address, pte_t entr
     case SLOT_LOCAL:
         return info->class == FRAME_LOCAL && info->owner == id;
     case SLOT_STACK:
-        return (info->class == FRAME_LOCAL && info->owner == id) || (address >= CPU_STACK_BASE && info->class == FRAME_GLOBAL);
+        return (info->class == FRAME_LOCAL && info->owner == id) ||
+               (address >= CPU_STACK_BASE && info->class == FRAME_GLOBAL);
     default:
         return info->class == FRAME_GLOBAL;
     }
@@ -77,7 +79,8 @@ static bool table_allowed(const struct audit *audit, frame_t frame, bool shared_
            (info->class == FRAME_LOCAL && (info->owner == audit->process->id || shared_user_half));
 }
 
-/* The shared empty window tables are walked once, in the kernel process; 262,144 absent entries for every GiB elsewhere. */
+/* The shared empty window tables are walked once, in the kernel process; 262,144 absent entries for every GiB
+ * elsewhere. */
 static bool is_shared_empty(const struct audit *audit, frame_t frame, unsigned level) {
     frame_t empty = level == 1 ? shared_tables.empty_window_pt : shared_tables.empty_window_pd;
     return level <= 2 && frame_equal(frame, empty) && audit->process != &kernel_process;
@@ -87,8 +90,8 @@ static void walk(struct audit *audit, frame_t frame, unsigned level, uint64_t ba
     struct asi_audit_report *report = audit->report;
     const pte_t *entries = table(frame);
     /* During a vfork the child's user tables are its parent's. */
-    const bool shared = table_index(base, 4) < USER_SLOTS && audit->process->user_space != NULL &&
-                        audit->process->user_space->refs > 1;
+    const bool shared =
+        table_index(base, 4) < USER_SLOTS && audit->process->user_space != NULL && audit->process->user_space->refs > 1;
     for (unsigned i = 0; i < TABLE_ENTRIES; i++) {
         pte_t entry = entries[i];
         uint64_t address = base + ((uint64_t)i << (PAGE_SHIFT + 9 * (level - 1)));
@@ -99,7 +102,8 @@ static void walk(struct audit *audit, frame_t frame, unsigned level, uint64_t ba
             if (!leaf_allowed(audit, address, entry))
                 violation(audit, &report->reach_violations, "REACH", address, pte_frame(entry));
             if ((entry & PTE_WRITE) && !(entry & PTE_NO_EXECUTE))
-                violation(audit, &report->reach_violations, "REACH (writable and executable)", address, pte_frame(entry));
+                violation(audit, &report->reach_violations, "REACH (writable and executable)", address,
+                          pte_frame(entry));
         } else if (!table_allowed(audit, pte_frame(entry), shared)) {
             violation(audit, &report->reach_violations, "REACH (table)", address, pte_frame(entry));
         } else if (!is_shared_empty(audit, pte_frame(entry), level - 1)) {
@@ -109,8 +113,8 @@ static void walk(struct audit *audit, frame_t frame, unsigned level, uint64_t ba
 }
 
 static bool slot_known(unsigned slot) {
-    return slot < USER_SLOTS || slot == SLOT_EPHMAP || slot == SLOT_LOCAL || slot == SLOT_STACK || slot == SLOT_GLOBAL ||
-           slot == SLOT_IMAGE;
+    return slot < USER_SLOTS || slot == SLOT_EPHMAP || slot == SLOT_LOCAL || slot == SLOT_STACK ||
+           slot == SLOT_GLOBAL || slot == SLOT_IMAGE;
 }
 
 /* Slots whose tables every root shares are walked for the kernel process only. */
@@ -134,7 +138,9 @@ static void audit_space(struct audit *audit) {
             continue;
         if (!slot_known(slot) || (slot >= USER_SLOTS && (entry & PTE_USER)))
             violation(audit, &audit->report->reach_violations, "REACH (slot)", base, pte_frame(entry));
-        else if (!table_allowed(audit, pte_frame(entry), slot < USER_SLOTS && audit->process->user_space != NULL && audit->process->user_space->refs > 1))
+        else if (!table_allowed(audit, pte_frame(entry),
+                                slot < USER_SLOTS && audit->process->user_space != NULL &&
+                                    audit->process->user_space->refs > 1))
             violation(audit, &audit->report->reach_violations, "REACH (table)", base, pte_frame(entry));
         else
             walk(audit, pte_frame(entry), 3, base);
@@ -151,7 +157,7 @@ static void audit_reach(struct asi_audit_report *report) {
     }
 }
 
-/* --- CLEAN --------------------------------------------------------------------------------------------------------------- */
+/* --- CLEAN -------------------------------------------------------------------------------------------------------- */
 
 static void audit_clean(struct asi_audit_report *report) {
     struct audit audit = {.report = report};
@@ -166,7 +172,7 @@ static void audit_clean(struct asi_audit_report *report) {
     }
 }
 
-/* --- GATE ---------------------------------------------------------------------------------------------------------------- */
+/* --- GATE --------------------------------------------------------------------------------------------------------- */
 
 static bool writes_cr3(const uint8_t *code) { return code[0] == 0x0f && code[1] == 0x22 && (code[2] & 0xf8) == 0xd8; }
 
@@ -179,7 +185,8 @@ static void audit_gate(struct asi_audit_report *report) {
     struct audit audit = {.report = report};
     for (unsigned cpu = 0; cpu < CPU_MAX; cpu++)
         if (cpus[cpu].gate_violations != 0)
-            violation(&audit, &report->gate_violations, "GATE (root seen in ring 3)", cpus[cpu].loaded_root, FRAME_NONE);
+            violation(&audit, &report->gate_violations, "GATE (root seen in ring 3)", cpus[cpu].loaded_root,
+                      FRAME_NONE);
     for (const uint8_t *code = text_start; code + 3 <= text_end; code++)
         if (writes_cr3(code) && !may_write_cr3(code))
             violation(&audit, &report->gate_violations, "GATE (CR3 written here)", (uint64_t)code, FRAME_NONE);

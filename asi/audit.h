@@ -8,8 +8,8 @@
 #include "kernel/status.h"
 
 /*
- * Leaves the restricted space (cause debug), walks every process's restricted root, every free frame and the kernel's text.
- * Other threads must not run meanwhile: kernel code is not preempted. May be called by system calls only.
+ * Leaves the restricted space (cause debug), walks every process's restricted root, every free frame and the kernel's
+ * text. Other threads must not run meanwhile: kernel code is not preempted. May be called by system calls only.
  */
 void asi_audit(struct asi_audit_report *report);
 

@@ -1,6 +1,7 @@
 /*
- * Owns: the breaking of invariants on purpose: each is broken in the smallest way, audited, and mended before anyone else runs.
- * For tests, reachable by uid 0 through SYS_ASI. Kernel code is not preempted, so nobody runs in the broken state.
+ * Owns: the breaking of invariants on purpose: each is broken in the smallest way, audited, and mended before anyone
+ * else runs. For tests, reachable by uid 0 through SYS_ASI. Kernel code is not preempted, so nobody runs in the broken
+ * state.
  * Space: unrestricted.
  */
 #include "arch/cpu.h"
@@ -12,6 +13,7 @@
 #include "mm/ephmap.h"
 #include "mm/object.h"
 #include "mm/paging.h"
+#include "mm/roots.h"
 
 /* A page in the first LOCAL table that the heap reaches last. */
 #define PLANT_ADDRESS (LOCAL_BASE + PAGE_TABLE_SPAN - PAGE_SIZE)
@@ -41,18 +43,32 @@ static enum status break_reach_foreign(struct asi_audit_report *report) {
     return OK;
 }
 
-/* A window table is needed for the frame's address: a scratch slot's table serves as well. */
+/* An object with one page, which the caller has no longer open; *frame gets it, with a reference. */
+static enum status make_closed_object(struct memory_object *object, frame_t *frame) {
+    enum status status = ephmap_open(object);
+    if (status != OK)
+        return status;
+    status = object_write_kernel(object, 0, "secret", sizeof "secret");
+    ephmap_close(object);
+    return status == OK ? object_page(object, 0, false, frame) : status;
+}
+
+/* Where the frame's window would be. Without a table there (modes without windows) a scratch slot serves. */
+static vaddr_t place_for_view(frame_t frame) {
+    vaddr_t address = EPHMAP_BASE + frame_address(frame);
+    bool has_table = !frame_equal(pte_frame(*window_pde(address)), shared_tables.empty_window_pt);
+    return has_table ? address : EPHMAP_SCRATCH_BASE;
+}
+
 static enum status break_reach_view(struct asi_audit_report *report) {
     struct memory_object *object;
     frame_t frame;
     enum status status = object_create(&object);
     if (status != OK)
         return status;
-    status = object_write_kernel(object, 0, "secret", sizeof "secret");
-    if (status == OK)
-        status = object_page(object, 0, false, &frame);
+    status = make_closed_object(object, &frame);
     if (status == OK) {
-        audit_with_entry(EPHMAP_SCRATCH_BASE, frame, report);
+        audit_with_entry(place_for_view(frame), frame, report);
         bool last = frame_unref(frame);
         (void)last; /* the object still has it */
     }

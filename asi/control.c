@@ -56,7 +56,7 @@ static enum status set_flush(struct syscall *call) {
     return status == OK ? asi_set_flush(&flush) : status;
 }
 
-/* --- Counters ------------------------------------------------------------------------------------------------------------ */
+/* --- Counters ----------------------------------------------------------------------------------------------------- */
 
 static void add_counters(struct asi_counters *sum, const struct cpu_counters *counters) {
     for (unsigned cause = 0; cause < ASI_CAUSES; cause++)

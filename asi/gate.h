@@ -1,6 +1,6 @@
 /*
- * GATE, watched from inside: ring 3 runs with the root that the mode demands. Every interrupt from user code looks at CR3:
- * entry changes it in no mode but classic, so what it finds there is what user code ran with.
+ * GATE, watched from inside: ring 3 runs with the root that the mode demands. Every interrupt from user code looks at
+ * CR3: entry changes it in no mode but classic, so what it finds there is what user code ran with.
  */
 #ifndef ASI_GATE_H
 #define ASI_GATE_H

@@ -1,8 +1,9 @@
 /*
  * Owns: the switch between modes, and what `flush=` means for the assembler.
  *
- * A mode switch moves nobody: each thread goes to its new home space the next time it returns to user code (WORK_SPACE), or
- * when it touches PHYSMAP. Windows on files made in mode asi stay recorded and revocable in every mode.
+ * A mode switch moves nobody: each thread goes to its new home space the next time it returns to user code
+ * (WORK_SPACE), or when it touches PHYSMAP. Windows on files made in mode asi stay recorded and revocable in every
+ * mode.
  * Locks: none yet needed beyond interrupts off (one CPU); with several, all others are stopped. Space: any.
  */
 #include "arch/cpu.h"
@@ -19,7 +20,7 @@
 uint8_t flush_ibpb_instruction, flush_verw_instruction;
 
 static const char *const mode_names[ASI_MODES] = {"none", "classic", "naive", "asi"};
-static const char *const cause_names[ASI_CAUSES] = {"file", "zero",  "cow",  "ipc",   "fork", "exec",
+static const char *const cause_names[ASI_CAUSES] = {"file",  "zero",  "cow",  "ipc",   "fork", "exec",
                                                     "table", "death", "mode", "debug", "other"};
 
 const char *asi_mode_name(enum asi_mode mode) { return mode_names[mode]; }
@@ -69,8 +70,10 @@ enum status asi_set_flush(const struct asi_flush *flush) {
     asi_flush = (struct asi_flush){.kind = costs.kind};
     if (charges)
         asi_flush = costs;
+    this_cpu->taints |= TAINT_CONTROL_OTHER | TAINT_DATA_OTHER; /* what went unpaid while flushes were off is owed */
     flush_ibpb_instruction = costs.kind == ASI_FLUSH_AUTO && cpu_features.ibpb;
-    flush_verw_instruction = costs.kind == ASI_FLUSH_AUTO; /* a CPU without MD_CLEAR executes it as the old segment check */
+    flush_verw_instruction =
+        costs.kind == ASI_FLUSH_AUTO; /* a CPU without MD_CLEAR executes it as the old segment check */
     irq_restore(irq);
     return OK;
 }

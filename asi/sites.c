@@ -1,6 +1,6 @@
 /*
- * Owns: the table of exit sites: a fixed hash table, GLOBAL, of addresses and counts. When it is full, further sites are
- * counted under address 0.
+ * Owns: the table of exit sites: a fixed hash table, GLOBAL, of addresses and counts. When it is full, further sites
+ * are counted under address 0.
  * Locks: entries are claimed and counted atomically. Space: any; no allocation, so it may be called on the way out.
  */
 #include "asi/sites.h"

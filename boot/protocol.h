@@ -27,7 +27,9 @@ const void *boot_view(uint64_t physical, uint64_t bytes);
 /* Adds a range of the memory map; merges with the one before it. Ranges beyond the table are dropped: memory unused. */
 void boot_add_range(struct boot_info *info, uint64_t base, uint64_t length, bool usable);
 
-/* Appends words to the command line, with a space between; cut off at the end of the buffer. `bytes` at most are read.
+/*
+ * Appends words to the command line, with a space between; cut off at the end of the buffer. `bytes` at most are
+ * read.
  */
 void boot_add_words(struct boot_info *info, const char *words, size_t bytes);
 

@@ -32,7 +32,8 @@ MUST_USE enum status directory_prepare(struct directory *directory, const char *
 void directory_insert(struct directory *directory, struct directory_entry *entry, struct inode *inode);
 void directory_discard(struct directory_entry *entry);
 
-/* Takes the entry out and frees it; its reference on the inode passes to the caller, who drops it without names_lock.
+/*
+ * Takes the entry out and frees it; its reference on the inode passes to the caller, who drops it without names_lock.
  */
 MUST_USE struct inode *directory_remove(struct directory *directory, struct directory_entry *entry);
 

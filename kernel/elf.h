@@ -20,7 +20,9 @@ struct elf_segment {
     unsigned protection; /* enum vm_protection; never write and execute */
 };
 
-/* Checked: segments ascend, do not share pages, lie in the user half below the stack; their file bytes are in the file.
+/*
+ * Checked: segments ascend, do not share pages, lie in the user half below the stack; their file bytes are in the
+ * file.
  */
 struct elf_image {
     struct elf_segment segments[ELF_SEGMENTS_MAX];

@@ -1,8 +1,8 @@
 /*
  * Owns: the end of threads and processes, and exec's clearing of the way.
  *
- * Invariants: CLEAN, REVOKE – a process clears everything of its own, itself, in its own restricted space; what it leaves to
- * its parent is clean stacks and page tables. No exit is needed.
+ * Invariants: CLEAN, REVOKE – a process clears everything of its own, itself, in its own restricted space; what it
+ * leaves to its parent is clean stacks and page tables. No exit is needed.
  * Locks: processes_lock for the thread count and the tree. Space: the dying process's.
  */
 #include "arch/cpu.h"
@@ -73,7 +73,7 @@ static void end_other_threads(struct process *process) {
     }
 }
 
-/* --- exec --------------------------------------------------------------------------------------------------------------- */
+/* --- exec --------------------------------------------------------------------------------------------------------- */
 
 /* Of two threads that do this at once one wins; the other ends on its way back. */
 static enum status stop_other_threads(struct process *process) {
@@ -93,7 +93,7 @@ enum status process_begin_exec(void) {
     struct process *process = process_current();
     struct user_space *fresh = NULL;
     if (shares_user_half(process)) {
-        fresh = user_space_create();
+        fresh = user_space_create(process->id);
         if (fresh == NULL)
             return ERR_NO_MEMORY;
     }
@@ -113,7 +113,7 @@ enum status process_begin_exec(void) {
     return OK;
 }
 
-/* --- exit --------------------------------------------------------------------------------------------------------------- */
+/* --- exit --------------------------------------------------------------------------------------------------------- */
 
 static void give_children_to_init(struct process *process) {
     bool irq = spin_lock_irq(&processes_lock);

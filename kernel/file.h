@@ -51,7 +51,8 @@ MUST_USE enum status handle_get(int fd, struct file **out);
 void file_ref(struct file *file);
 void file_unref(struct file *file);
 
-/* For mmap: the object, and whether the file is open for reading and writing. ERR_NO_DEVICE when it cannot be mapped.
+/*
+ * For mmap: the object, and whether the file is open for reading and writing. ERR_NO_DEVICE when it cannot be mapped.
  */
 MUST_USE enum status file_mappable(struct file *file, struct memory_object **object, bool *readable, bool *writable);
 

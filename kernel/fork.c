@@ -1,8 +1,8 @@
 /*
  * Owns: fork and vfork: how a process comes from another.
  *
- * The child is built by the parent, in the parent's restricted space: LOCAL is copied page by page, page tables are written
- * through scratch views. Everything that can fail is done before the child is linked into the tree.
+ * The child is built by the parent, in the parent's restricted space: LOCAL is copied page by page, page tables are
+ * written through scratch views. Everything that can fail is done before the child is linked into the tree.
  * Locks: the parent's user_space->lock across the copy. Space: restricted.
  */
 #include "asi/asi.h"
@@ -28,7 +28,7 @@ static enum status give_user_half(struct process *child, bool share) {
         roots_share_user_half(&parent->roots, &child->roots);
         return OK;
     }
-    child->user_space = user_space_create();
+    child->user_space = user_space_create(child->id);
     if (child->user_space == NULL)
         return ERR_NO_MEMORY;
     enum status status = vm_fork(child);
@@ -132,7 +132,7 @@ enum status process_create_kernel(const char *name, void (*entry)(void), struct 
     enum status status = process_allocate(&process);
     if (status != OK)
         return status;
-    process->user_space = user_space_create();
+    process->user_space = user_space_create(process->id);
     status = process->user_space == NULL ? ERR_NO_MEMORY : local_create_for(process);
     if (status == OK)
         status = thread_create_kernel(process, entry, &thread);

@@ -183,7 +183,9 @@ enum status futex_wake(vaddr_t word, bool private, unsigned count, uint32_t bits
     return status;
 }
 
-/* futex_lock held. A moved sleeper's key may outlive its object: at worst it is woken for nothing, which futexes allow.
+/*
+ * futex_lock held. A moved sleeper's key may outlive its object: at worst it is woken for nothing, which futexes
+ * allow.
  */
 static unsigned move_sleepers(struct futex_key from, struct futex_key to, unsigned count) {
     unsigned moved = 0;

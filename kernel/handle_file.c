@@ -18,6 +18,10 @@ static enum status handle_file_open(struct file *file) {
     enum status status = handle_get((int)file->inode->special->minor, &other);
     if (status != OK)
         return ERR_NO_ENTRY;
+    if (other->inode->operations == file->operations) { /* opened by O_PATH: it would lead here for ever */
+        file_unref(other);
+        return ERR_TOO_MANY_SYMLINKS;
+    }
     struct inode *node = file->inode;
     inode_ref(other->inode);
     file->inode = other->inode;

@@ -1,6 +1,6 @@
 /*
- * struct local: the kernel objects of one process alone, at one address in every process (class LOCAL). At fork the region
- * is copied page by page, so pointers inside it stay valid.
+ * struct local: the kernel objects of one process alone, at one address in every process (class LOCAL). At fork the
+ * region is copied page by page, so pointers inside it stay valid.
  */
 #ifndef KERNEL_LOCAL_H
 #define KERNEL_LOCAL_H

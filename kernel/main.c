@@ -1,5 +1,6 @@
 /*
- * Start-up, in order, from the loader's hands to the first program. Boot CPU; unrestricted until the first process runs.
+ * Start-up, in order, from the loader's hands to the first program. Boot CPU; unrestricted until the first process
+ * runs.
  */
 #include "arch/apic.h"
 #include "arch/cpu.h"
@@ -95,7 +96,8 @@ void kernel_main(const struct boot_info *info) {
     time_init(info->entry_tsc);
     calibrate_timer();
     futex_init();
-    kprintf("Penumbra: %lu MiB, booted by %s\n", (unsigned long)(frame_free_count() >> (20 - PAGE_SHIFT)), info->protocol);
+    kprintf("Penumbra: %lu MiB, booted by %s\n", (unsigned long)(frame_free_count() >> (20 - PAGE_SHIFT)),
+            info->protocol);
     if (names_init(physmap_address(info->module_base), info->module_size) != OK)
         stop("no files: the archive is unusable", "");
     mm_release_module(info);

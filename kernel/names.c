@@ -156,7 +156,9 @@ enum status names_remove_directory(const struct path_walk *walk, struct inode **
         return ERR_NOT_EMPTY;
 
     *dropped = directory_remove(&walk->directory->directory, entry_of(walk));
-    /* The parent's reference stays with the removed directory, whose ".." still leads there, until its inode is freed.
+    /*
+     * The parent's reference stays with the removed directory, whose ".." still leads there, until its inode is
+     * freed.
      */
     (void)leave_parent(walk->inode);
     walk->inode->links = 0;

@@ -1,5 +1,6 @@
 /*
- * The end of the kernel: what went wrong, registers, the space, a symbolised backtrace, and a power-off with status 255.
+ * The end of the kernel: what went wrong, registers, the space, a symbolised backtrace, and a power-off with status
+ * 255.
  */
 #ifndef KERNEL_PANIC_H
 #define KERNEL_PANIC_H

@@ -41,7 +41,9 @@ static enum status wait_for(struct pipe *pipe, struct wait_queue *queue) {
     return status;
 }
 
-/* A handle was closed by another thread while this one read or wrote: it may have mapped pages after they were revoked.
+/*
+ * A handle was closed by another thread while this one read or wrote: it may have mapped pages after they were
+ * revoked.
  */
 static void check_still_open(struct pipe *pipe, uint32_t closes) {
     if (LOCAL->handles.closes == closes)

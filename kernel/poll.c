@@ -12,6 +12,8 @@
 #include "kernel/open_file.h"
 #include "mm/heap.h"
 
+_Static_assert(2 * POLL_FEW + 1 < WAIT_NODES, "two waiters for each file on the stack, and the table's own");
+
 #define ALWAYS_REPORTED (POLLERR | POLLHUP)
 #define ALWAYS_READY    (POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM)
 

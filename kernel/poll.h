@@ -35,7 +35,9 @@ void poll_wait(struct poll_table *table, struct wait_queue *queue);
 
 #define POLL_FEW 4U /* that many files are waited for without allocating */
 
-/* Prepares for `capacity` files; `few` is on the caller's stack. ERR_NO_MEMORY. poll_table_end() drops all references.
+/*
+ * Prepares for `capacity` files; `few` is on the caller's stack. ERR_NO_MEMORY. poll_table_end() drops all
+ * references.
  */
 MUST_USE enum status poll_table_begin(struct poll_table *table, struct poll_entry few[POLL_FEW], unsigned capacity);
 void poll_table_end(struct poll_table *table);

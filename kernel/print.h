@@ -1,5 +1,6 @@
 /*
- * The kernel's own messages, to the console. Metadata only: no byte of user memory, of a file or of a device is printed.
+ * The kernel's own messages, to the console. Metadata only: no byte of user memory, of a file or of a device is
+ * printed.
  */
 #ifndef KERNEL_PRINT_H
 #define KERNEL_PRINT_H

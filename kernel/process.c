@@ -19,8 +19,8 @@
 #include "mm/local.h"
 #include "mm/roots.h"
 
-#define ID_MAX 32768U
-#define PROCESSES_MAX 4096U
+#define ID_MAX         32768U
+#define PROCESSES_MAX  4096U
 #define RESERVE_FRAMES 256U /* no process is made out of the last frames: the living need them to finish */
 
 struct spinlock processes_lock = SPINLOCK_INIT(RANK_PROCESSES);
@@ -75,11 +75,12 @@ void process_init(struct process *process) {
     process->start_time = time_monotonic();
 }
 
-struct user_space *user_space_create(void) {
+struct user_space *user_space_create(uint32_t owner) {
     struct user_space *space = global_alloc(sizeof *space);
     if (space != NULL) {
         mutex_init(&space->lock);
         space->refs = 1;
+        space->owner = owner;
     }
     return space;
 }
@@ -134,14 +135,17 @@ void process_link_into_tree(struct process *process, struct process *parent) {
     spin_unlock_irq(&processes_lock, irq);
 }
 
-/* What remains of a process when its last thread has left: clean stacks, tables, two structs. */
+/*
+ * What remains of a process when its last thread has left: clean stacks, tables, two structs. Roots first: at no
+ * instant does a restricted root lead to a free frame (REACH).
+ */
 void process_free(struct process *process) {
+    roots_destroy(&process->roots);
     while (!list_empty(&process->dead_threads)) {
         struct thread *thread = container_of(process->dead_threads.next, struct thread, process_link);
         list_remove(&thread->process_link);
         thread_free(thread);
     }
-    roots_destroy(&process->roots);
     global_free(process, sizeof *process);
 }
 
@@ -151,7 +155,7 @@ static void unlink_from_tree(struct process *process) {
     processes--;
 }
 
-/* --- The dead ---------------------------------------------------------------------------------------------------------- */
+/* --- The dead ----------------------------------------------------------------------------------------------------- */
 
 /* The parent does not want to know: SIGCHLD ignored, or no parent that could ask. */
 static bool nobody_waits(const struct process *process) {
@@ -172,8 +176,8 @@ static struct signal_origin exit_origin(const struct process *process) {
 }
 
 /*
- * Tells the parent before the last thread has left its stack, so that the switch away may go straight to the parent. Who
- * collects the process waits for `left`, on another CPU a moment, on the same one never.
+ * Tells the parent before the last thread has left its stack, so that the switch away may go straight to the parent.
+ * Who collects the process waits for `left`, on another CPU a moment, on the same one never.
  */
 void process_becomes_zombie(struct process *process) {
     struct signal_origin origin = exit_origin(process);
@@ -213,7 +217,7 @@ void reap_thread(struct thread *thread) {
         process_free(process);
 }
 
-/* --- wait4 ------------------------------------------------------------------------------------------------------------- */
+/* --- wait4 -------------------------------------------------------------------------------------------------------- */
 
 static bool matches(const struct process *child, int64_t which) {
     if (which == -1)

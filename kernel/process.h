@@ -11,15 +11,16 @@
 #include "kernel/wait.h"
 #include "mm/paging.h"
 
-#define SIGNAL_COUNT 64
-#define PROCESS_NAME_SIZE 16
+#define SIGNAL_COUNT        64
+#define PROCESS_NAME_SIZE   16
 #define PROCESS_THREADS_MAX (3 * 64)
-#define THREADS_MAX 28000U /* of all processes: ids are left over, for processes that nobody has collected yet */
+#define THREADS_MAX         28000U /* of all processes: ids are left over for those that nobody has collected yet */
 
 /* One user half. Shared by parent and child of a vfork until the child execs or exits. Class GLOBAL. */
 struct user_space {
     struct mutex lock; /* VMAs and page tables of the user half */
     uint32_t refs;     /* processes that have it. Protected by rank PROCESSES */
+    uint32_t owner; /* id of the process that keeps it: its tables are LOCAL to that one, also while lent. Constant */
     uint64_t resident; /* user pages present. Protected by lock */
 };
 
@@ -46,12 +47,12 @@ struct process {
     bool zombie; /* the parent may collect it, once `left` */
     bool left;   /* its last thread is off its stack: no CPU is in it. Set by the one that switched away */
     bool being_killed;
-    int exit_status;                  /* wait4's encoding */
-    struct wait_queue child_exited;   /* woken when a child of this process becomes a zombie */
-    struct wait_queue vfork_released; /* woken when a vfork child of this process execs or exits */
-    struct thread *vfork_parent;      /* the thread that waits for this child's exec or exit, or NULL */
-    struct wait_queue thread_left;    /* woken when one of its threads has gone */
-    uint32_t exit_signal;             /* sent to the parent; SIGCHLD or 0 */
+    int exit_status;                      /* wait4's encoding */
+    struct wait_queue child_exited;       /* woken when a child of this process becomes a zombie */
+    struct wait_queue vfork_released;     /* woken when a vfork child of this process execs or exits */
+    struct thread *vfork_parent;          /* the thread that waits for this child's exec or exit, or NULL */
+    struct wait_queue thread_left;        /* woken when one of its threads has gone */
+    uint32_t exit_signal;                 /* sent to the parent; SIGCHLD or 0 */
     uint64_t cpu_time, children_cpu_time; /* nanoseconds */
     uint64_t start_time;
 
@@ -68,8 +69,8 @@ struct process {
     struct list view_sets;       /* objects it has open: struct object_view_set. Protected by the views lock */
 
     uint32_t uid, gid;
-    char name[PROCESS_NAME_SIZE]; /* of the program: metadata */
-    uint64_t stack_slots[PROCESS_THREADS_MAX / 64];      /* bitmap of stack slots in use. Protected by processes_lock. */
+    char name[PROCESS_NAME_SIZE];                   /* of the program: metadata */
+    uint64_t stack_slots[PROCESS_THREADS_MAX / 64]; /* bitmap of stack slots in use. Protected by processes_lock. */
 
     struct cpu_counters counters; /* this process's share. Updated by the CPU it runs on */
 };
@@ -90,8 +91,9 @@ enum fork_flags {
 };
 
 /*
- * Makes a child of the caller, a copy of it with one thread which returns 0 from the system call. *child_id gets its pid.
- * `stack`: new user stack pointer or 0. ERR_NO_MEMORY, ERR_AGAIN, ERR_RESTART (a signal is first). On error nothing is left behind. May sleep.
+ * Makes a child of the caller, a copy of it with one thread which returns 0 from the system call. *child_id gets its
+ * pid. `stack`: new user stack pointer or 0. ERR_NO_MEMORY, ERR_AGAIN, ERR_RESTART (a signal is first). On error
+ * nothing is left behind. May sleep.
  */
 MUST_USE enum status process_fork(unsigned flags, vaddr_t stack, uint32_t exit_signal, uint32_t *child_id);
 
@@ -112,8 +114,8 @@ struct wait_result {
 MUST_USE enum status process_wait(int64_t which, bool no_hang, bool leave, struct wait_result *out);
 
 /*
- * Called by exec when it can be undone no longer: ends the other threads; the caller gets an empty user half of its own.
- * ERR_NO_MEMORY, ERR_RESTART (the caller itself is to end): nothing has changed.
+ * Called by exec when it can be undone no longer: ends the other threads; the caller gets an empty user half of its
+ * own. ERR_NO_MEMORY, ERR_RESTART (the caller itself is to end): nothing has changed.
  */
 MUST_USE enum status process_begin_exec(void);
 void process_release_vfork(void);

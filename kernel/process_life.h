@@ -16,7 +16,7 @@ void process_link_into_tree(struct process *process, struct process *parent);
 /* Frees one that has neither user half nor LOCAL any more and is in no list. */
 void process_free(struct process *process);
 
-MUST_USE struct user_space *user_space_create(void);
+MUST_USE struct user_space *user_space_create(uint32_t owner);
 
 /* A process born in the kernel, with its first thread, which begins with `entry`. Not started. */
 MUST_USE enum status process_create_kernel(const char *name, void (*entry)(void), struct process **out);

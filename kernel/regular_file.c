@@ -27,8 +27,8 @@ static enum status regular_read(struct file *file, vaddr_t to, size_t bytes, uin
 }
 
 /*
- * Whether a write to the end `end` would leave too little memory for anything but files: then the file system is full. What
- * is overwritten in place needs none.
+ * Whether a write to the end `end` would leave too little memory for anything but files: then the file system is full.
+ * What is overwritten in place needs none.
  */
 static bool no_space(const struct memory_object *object, uint64_t end) {
     static uint64_t reserve; /* frames; constant once it is known */

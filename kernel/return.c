@@ -2,8 +2,8 @@
  * Owns: what is done on the way back to user code when thread.work says that something is.
  * Space: the thread's; the last step names the root that user code must run with (GATE).
  */
-#include "arch/cpu.h"
 #include "arch/return.h"
+#include "arch/cpu.h"
 #include "asi/asi.h"
 #include "kernel/sched.h"
 #include "kernel/signal.h"

@@ -3,7 +3,8 @@
  *
  * Invariants: a switch between threads of one process, to idle and back writes no CR3 and flushes nothing; one between
  * processes writes CR3 once and pays what asi_switch_flags() says. FLUSH-CONTROL, FLUSH-DATA.
- * Locks: a CPU's queue lock (rank RUN_QUEUE, interrupts off) for thread states and queue links; timer_lock (rank TIMER).
+ * Locks: a CPU's queue lock (rank RUN_QUEUE, interrupts off) for thread states and queue links; timer_lock (rank
+ * TIMER).
  * Space: whatever the thread is in; the switch preserves it per thread.
  */
 #include "kernel/sched.h"
@@ -36,7 +37,7 @@ static struct list sleepers = {&sleepers, &sleepers}; /* by deadline. Protected 
 
 static struct run_queue *own_queue(void) { return &queues[this_cpu->index]; }
 
-/* --- Choosing ------------------------------------------------------------------------------------------------------- */
+/* --- Choosing ----------------------------------------------------------------------------------------------------- */
 
 static struct thread *take_next(struct run_queue *queue) {
     if (list_empty(&queue->ready))
@@ -51,7 +52,7 @@ static void make_ready(struct run_queue *queue, struct thread *thread) {
     list_push_back(&queue->ready, &thread->run_link);
 }
 
-/* --- Switching ------------------------------------------------------------------------------------------------------ */
+/* --- Switching ---------------------------------------------------------------------------------------------------- */
 
 /* Idle borrows the loaded space, unless that is about to be taken down: then it needs the kernel's. */
 static struct process *space_for(const struct thread *next, const struct thread *previous) {
@@ -69,7 +70,8 @@ static uint64_t root_to_load(const struct thread *next, const struct process *sp
     frame_t root = wanted == SPACE_RESTRICTED ? space->roots.restricted : space->roots.unrestricted;
     if (frame_address(root) == this_cpu->loaded_root)
         return 0;
-    *flags = asi_switch_flags(this_cpu->loaded, space, wanted) | (wanted == SPACE_UNRESTRICTED ? CROSS_UNRESTRICTED : 0);
+    *flags =
+        asi_switch_flags(this_cpu->loaded, space, wanted) | (wanted == SPACE_UNRESTRICTED ? CROSS_UNRESTRICTED : 0);
     return frame_address(root);
 }
 
@@ -138,6 +140,7 @@ static void switch_to(struct thread *next) {
         cpu->user_root = frame_address(space->roots.user);
         cpu->home_root = asi_home_root(space);
     }
+    cpu->switch_flags = flags;
     cpu->current = next;
     if (next != cpu->idle) {
         cpu->stack_top = next->stack_top;
@@ -149,12 +152,10 @@ static void switch_to(struct thread *next) {
         if (cpu->fpu_owner == previous)
             cpu->fpu_owner = NULL;
         bool both = cpu->space == SPACE_UNRESTRICTED && (previous->stack_dirty & 1 << SPACE_RESTRICTED);
-        context_die(next, root, flags | (both ? CROSS_SCRUB_ALIAS : 0),
-                    previous->stack_top - STACK_SIZE);
+        context_die(next, root, flags | (both ? CROSS_SCRUB_ALIAS : 0), previous->stack_top - STACK_SIZE);
     }
     context_switch(previous, next, root, flags);
-    if (root != 0 && (flags & CROSS_CONTROL_FLUSH))
-        asi_mark_flushed();
+    asi_mark_frame(this_cpu->switch_flags & CROSS_CONTROL_FLUSH); /* `flags` are those of the switch away from here */
     finish_switch();
 }
 
@@ -197,7 +198,7 @@ void sched_yield(void) {
     irq_restore(irq);
 }
 
-/* --- Waking --------------------------------------------------------------------------------------------------------- */
+/* --- Waking ------------------------------------------------------------------------------------------------------- */
 
 static void wake_if(struct thread *thread, bool only_interruptible) {
     struct run_queue *queue = &queues[thread->cpu];
@@ -218,7 +219,7 @@ static void wake_if(struct thread *thread, bool only_interruptible) {
 void sched_wake(struct thread *thread) { wake_if(thread, false); }
 void sched_interrupt(struct thread *thread) { wake_if(thread, true); }
 
-/* --- Time ----------------------------------------------------------------------------------------------------------- */
+/* --- Time --------------------------------------------------------------------------------------------------------- */
 
 void sched_sleep_until(struct thread *thread, uint64_t deadline) {
     bool irq = spin_lock_irq(&timer_lock);
@@ -303,7 +304,7 @@ void sched_tick(void) {
     arm_timer(queue, now);
 }
 
-/* --- Idle ----------------------------------------------------------------------------------------------------------- */
+/* --- Idle --------------------------------------------------------------------------------------------------------- */
 
 void sched_init_cpu(void) {
     struct cpu *cpu = cpu_self();
@@ -318,11 +319,12 @@ void sched_init_cpu(void) {
     cpu->idle = cpu->current = idle;
 }
 
+/* Time that nobody wants: the scrubber's. It leaves the restricted space that idle has borrowed, and pays for it. */
 static void scrub_when_idle(void) {
-    if (!frame_any_dirty() || this_cpu->loaded != &kernel_process || this_cpu->space != SPACE_UNRESTRICTED)
+    if (!frame_any_dirty())
         return;
     irq_enable();
-    frame_scrub_dirty(16);
+    frame_scrub_dirty(64);
     irq_disable();
 }
 
@@ -337,7 +339,7 @@ void sched_idle(void) {
         else
             spin_unlock(&queue->lock);
         scrub_when_idle();
-        if (list_empty(&queue->ready))
+        if (list_empty(&queue->ready) && !frame_any_dirty())
             cpu_idle_wait();
     }
 }

@@ -1,6 +1,6 @@
 /*
- * Scheduling: per-CPU run queues, round robin, time slices. Kernel code is not preempted: a switch happens where a thread
- * sleeps, yields, exits, or on its way back to user code.
+ * Scheduling: per-CPU run queues, round robin, time slices. Kernel code is not preempted: a switch happens where a
+ * thread sleeps, yields, exits, or on its way back to user code.
  */
 #ifndef KERNEL_SCHED_H
 #define KERNEL_SCHED_H
@@ -15,7 +15,8 @@ struct thread;
 /* Gives the CPU to the next runnable thread if there is one; the caller stays runnable. */
 void sched_yield(void);
 
-/* Gives up the CPU; the caller's state says SLEEPING or DEAD. Returns when it runs again. Run-queue internals: see wait.c. */
+/* Gives up the CPU; the caller's state says SLEEPING or DEAD. Returns when it runs again. Run-queue internals: see
+ * wait.c. */
 void sched_block(void);
 
 /* Gives up the CPU for good: the caller is DEAD, interrupts are off. */

@@ -161,7 +161,9 @@ bool signal_pending(void) {
     if (__builtin_expect(((thread->pending | thread->process->pending) & ~thread->signal_mask) == 0 && !signal_killed(),
                          1))
         return false;
-    /* Another thread may have been told of it: a call that gives up because of the answer must get to signal_deliver().
+    /*
+     * Another thread may have been told of it: a call that gives up because of the answer must get to
+     * signal_deliver().
      */
     __atomic_or_fetch(&thread->work, WORK_SIGNAL, __ATOMIC_SEQ_CST);
     return true;

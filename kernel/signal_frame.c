@@ -101,14 +101,14 @@ static enum status push_fpu(vaddr_t to) {
     return copy_to_user(to + size, &magic2, sizeof(magic2));
 }
 
-static void fill_context(struct user_context *context, const struct trap_frame *frame, uint64_t fpu_state,
-                         uint64_t mask) {
+static void fill_context(struct user_context *context, const struct trap_frame *frame,
+                         const struct signal_delivery *delivery, uint64_t fpu_state, uint64_t mask) {
     const struct thread_local *local = thread_current()->local;
-    bool from_fault = frame_vector(frame) < FIRST_INTERRUPT;
+    bool from_fault = delivery->fault && frame_vector(frame) < FIRST_INTERRUPT;
     uint64_t error = from_fault ? frame->error : 0;
 
     /* Whether there is anything at an address of the kernel's is not told, and differs between modes (SAME). */
-    if (frame_vector(frame) == PAGE_FAULT && local->fault_address >= USER_END)
+    if (from_fault && frame_vector(frame) == PAGE_FAULT && local->fault_address >= USER_END)
         error |= PAGE_FAULT_PRESENT;
     *context = (struct user_context){
         .flags = UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS | (fpu_features() != 0 ? UC_FP_XSTATE : 0),
@@ -186,7 +186,7 @@ enum status signal_frame_push(struct trap_frame *frame, const struct signal_acti
     if (signal_on_alternate_stack(frame->rsp) && at <= local->alternate_stack)
         return ERR_FAULT;
 
-    fill_context(&image.context, frame, fpu_state, mask);
+    fill_context(&image.context, frame, delivery, fpu_state, mask);
     signal_info_fill(&image.info, delivery);
     image.return_address = action->restorer;
     if ((status = push_fpu(fpu_state)) != OK || (status = copy_to_user(at, &image, sizeof(image))) != OK)

@@ -50,7 +50,7 @@
     X(ERR_NOT_SUPPORTED, 95)                                                                                           \
     X(ERR_TIMED_OUT, 110)                                                                                              \
     X(ERR_AGAIN, 11)                                                                                                   \
-    /* Internal: never seen by user space. */                                                                         \
+    /* Internal: never seen by user space. */                                                                          \
     X(ERR_RESTART, 512) /* a signal arrived; the call is started again if the handler says SA_RESTART, else EINTR */
 
 enum status {

@@ -1,5 +1,6 @@
 /*
- * The string functions that the compiler and the kernel need. Plain memory only: user memory goes through arch/uaccess.h.
+ * The string functions that the compiler and the kernel need. Plain memory only: user memory goes through
+ * arch/uaccess.h.
  */
 #ifndef KERNEL_STRING_H
 #define KERNEL_STRING_H

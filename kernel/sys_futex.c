@@ -256,7 +256,9 @@ static void abandon_mutex(vaddr_t word, bool locking) {
     }
 }
 
-/* The list is in user memory and may be anything: at most ROBUST_LIST_MAX entries are followed. Bit 0 marks PI mutexes.
+/*
+ * The list is in user memory and may be anything: at most ROBUST_LIST_MAX entries are followed. Bit 0 marks PI
+ * mutexes.
  */
 static void abandon_robust_list(vaddr_t list) {
     struct robust_list_head head;

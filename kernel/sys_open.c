@@ -15,10 +15,10 @@ static enum status check_open(const struct inode *inode, uint32_t flags, bool sl
         return ERR_EXISTS;
     if ((flags & O_CREAT) && (directory || slash))
         return ERR_IS_DIRECTORY;
-    if (inode_is(inode, S_IFLNK) && !(flags & O_PATH))
-        return ERR_TOO_MANY_SYMLINKS;
     if ((flags & O_DIRECTORY) && !directory)
         return ERR_NOT_DIRECTORY;
+    if (inode_is(inode, S_IFLNK) && !(flags & O_PATH))
+        return ERR_TOO_MANY_SYMLINKS;
     if (directory && !(flags & O_PATH) && ((flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC)))
         return ERR_IS_DIRECTORY;
     return OK;

@@ -1,7 +1,8 @@
 /*
  * System calls: the Linux x86-64 numbers, structures and errors.
  *
- * A handler decodes its arguments, validates, acts, and stores what the call returns in call->result. Its status becomes
+ * A handler decodes its arguments, validates, acts, and stores what the call returns in call->result. Its status
+ * becomes
  * -errno in one place (kernel/syscall.c). Handlers run with interrupts on, in whatever space was loaded, and may sleep.
  */
 #ifndef KERNEL_SYSCALL_H
@@ -14,7 +15,7 @@
 
 struct syscall {
     uint64_t arg[6];
-    int64_t result; /* returned when the status is OK; 0 before the handler runs */
+    int64_t result;           /* returned when the status is OK; 0 before the handler runs */
     struct trap_frame *frame; /* the user's registers; fork, sigreturn and exec change them */
 };
 

@@ -1,17 +1,18 @@
 /*
  * Owns: making threads and their kernel stacks.
  *
- * Invariants: RESIDUE, CLEAN – a stack has frames of its own in each space, clean when the thread begins and cleared by it
- * when it ends (context_die), so they may be used again or freed as they are.
- * Locks: processes_lock for the lists and stack slots. Space: restricted; a child's stack is written through a scratch view.
+ * Invariants: RESIDUE, CLEAN – a stack has frames of its own in each space, clean when the thread begins and cleared by
+ * it when it ends (context_die), so they may be used again or freed as they are.
+ * Locks: processes_lock for the lists and stack slots. Space: restricted; a child's stack is written through a scratch
+ * view.
  */
 #include "kernel/thread.h"
 
 #include "arch/cpu.h"
 #include "arch/fpu.h"
 #include "arch/selectors.h"
-#include "arch/user_segments.h"
 #include "arch/uaccess.h"
+#include "arch/user_segments.h"
 #include "asi/asi.h"
 #include "kernel/assert.h"
 #include "kernel/process.h"
@@ -36,7 +37,7 @@ struct trap_frame *thread_user_frame(void) {
     return (struct trap_frame *)(thread_current()->stack_top - sizeof(struct trap_frame));
 }
 
-/* --- LOCAL part ------------------------------------------------------------------------------------------------------ */
+/* --- LOCAL part --------------------------------------------------------------------------------------------------- */
 
 struct thread_local *thread_local_create(void) {
     struct thread_local *local = local_alloc(sizeof *local);
@@ -83,7 +84,7 @@ void thread_local_free(struct thread_local *local) {
     local_free(local, sizeof *local);
 }
 
-/* --- Stacks ---------------------------------------------------------------------------------------------------------- */
+/* --- Stacks ------------------------------------------------------------------------------------------------------- */
 
 static bool take_slot(struct process *process, uint64_t *slot) {
     bool found = false;
@@ -171,7 +172,7 @@ void thread_give_back(struct process *process, struct thread *thread) {
         thread_free(thread);
 }
 
-/* --- Making one ------------------------------------------------------------------------------------------------------ */
+/* --- Making one --------------------------------------------------------------------------------------------------- */
 
 static void write_first_frame(struct thread *thread, const struct trap_frame *frame) {
     enum space home = asi_home_space();
@@ -180,6 +181,7 @@ static void write_first_frame(struct thread *thread, const struct trap_frame *fr
     struct switch_frame *top = (struct switch_frame *)(void *)(page + PAGE_SIZE - sizeof *top);
     top->return_address = (uint64_t)return_to_new_thread;
     top->frame = *frame;
+    top->frame.vector = frame_vector(frame); /* FLUSH-CONTROL: the maker's mark is not the new thread's */
     ephmap_scratch_put(page);
     ephmap_flush();
     thread->stack_pointer = thread->stack_top - sizeof *top;

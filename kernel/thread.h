@@ -27,15 +27,15 @@ enum thread_work {
 
 /* LOCAL: what only the thread's own process may see. Allocated by local_alloc. Guarded by: the thread itself. */
 struct thread_local {
-    uint64_t fs_base, gs_base;  /* of user code; valid while the thread is not running */
-    uint64_t clear_child_tid;   /* user address or 0: cleared and woken at exit */
-    uint64_t set_child_tid;     /* user address or 0: the new thread stores its id there on its first run */
-    uint64_t robust_list;       /* user address or 0 */
+    uint64_t fs_base, gs_base; /* of user code; valid while the thread is not running */
+    uint64_t clear_child_tid;  /* user address or 0: cleared and woken at exit */
+    uint64_t set_child_tid;    /* user address or 0: the new thread stores its id there on its first run */
+    uint64_t robust_list;      /* user address or 0 */
     uint64_t alternate_stack, alternate_stack_size; /* sigaltstack */
     uint32_t alternate_stack_flags;
-    uint32_t fault_error;       /* of the last synchronous fault, for siginfo */
+    uint32_t fault_error; /* of the last synchronous fault, for siginfo */
     uint64_t fault_address;
-    void *fpu;                  /* XSAVE area, 64-byte aligned, LOCAL */
+    void *fpu; /* XSAVE area, 64-byte aligned, LOCAL */
 };
 
 struct thread {
@@ -46,10 +46,10 @@ struct thread {
     uint8_t stack_dirty;    /* bit SPACE_RESTRICTED / SPACE_UNRESTRICTED: the frames of that stack hold something */
     uint64_t stack_top;     /* virtual, constant */
 
-    uint32_t id;             /* tid; the first thread's is the process id. Constant */
-    struct process *process; /* constant */
+    uint32_t id;                /* tid; the first thread's is the process id. Constant */
+    struct process *process;    /* constant */
     struct thread_local *local; /* LOCAL address, constant */
-    uint64_t stack_slot;     /* index in the process's STACK region. Constant */
+    uint64_t stack_slot;        /* index in the process's STACK region. Constant */
 
     struct wait_node wait_nodes[WAIT_NODES]; /* Guarded by the thread itself while not in a queue */
     uint32_t wait_nodes_used;                /* bit per node */
@@ -62,15 +62,15 @@ struct thread {
     bool waiting;            /* between wait_begin and the end of the sleep. Guarded by the thread itself */
     uint64_t deadline;       /* nanoseconds; WAIT_FOREVER. Guarded by rank TIMER */
     struct list run_link, timer_link, process_link;
-    uint32_t cpu;            /* whose run queue */
-    uint64_t slice_end;      /* time_monotonic() at which it has had its share */
+    uint32_t cpu;                  /* whose run queue */
+    uint64_t slice_end;            /* time_monotonic() at which it has had its share */
     uint64_t cpu_time, started_at; /* nanoseconds used; when it was last put on a CPU */
 
-    uint64_t signal_mask;    /* blocked. Written by the thread itself; read by senders under rank SIGNAL */
-    uint64_t saved_mask;     /* for sigsuspend/ppoll: restored after the handler */
+    uint64_t signal_mask; /* blocked. Written by the thread itself; read by senders under rank SIGNAL */
+    uint64_t saved_mask;  /* for sigsuspend/ppoll: restored after the handler */
     bool restore_mask;
-    uint64_t pending;        /* signals for this thread alone. Protected by rank SIGNAL */
-    bool exiting;            /* must not return to user code again */
+    uint64_t pending;           /* signals for this thread alone. Protected by rank SIGNAL */
+    bool exiting;               /* must not return to user code again */
     void (*kernel_entry)(void); /* what it begins with instead of user code, or NULL. Constant */
 
     frame_t stack_frames[2][STACK_PAGES]; /* [enum space]; LOCAL(process). Constant */

@@ -14,8 +14,8 @@ void thread_local_free(struct thread_local *local);
 /* The caller's own with its registers saved: local_fork() makes the child's of it, at the same address. */
 struct thread_local *thread_local_for_child(void);
 
-MUST_USE enum status thread_create_with(struct process *process, struct thread_local *local, const struct trap_frame *frame,
-                                        struct thread **out);
+MUST_USE enum status thread_create_with(struct process *process, struct thread_local *local,
+                                        const struct trap_frame *frame, struct thread **out);
 
 /* A thread that begins in kernel code, in its process's own space, and goes to user code if `entry` returns. */
 MUST_USE enum status thread_create_kernel(struct process *process, void (*entry)(void), struct thread **out);

@@ -1,6 +1,6 @@
 /*
- * Owns: the console thread. It sleeps until the port has input, reads it byte by byte and hands each to the line discipline,
- * in its own restricted space, with the terminal's buffer open.
+ * Owns: the console thread. It sleeps until the port has input, reads it byte by byte and hands each to the line
+ * discipline, in its own restricted space, with the terminal's buffer open.
  * Locks: the wait queue's. Invariant: LOGICAL ACCESS – nobody else's space ever holds the bytes on their way.
  */
 #include "kernel/tty_thread.h"

@@ -1,6 +1,6 @@
 /*
- * The console's input: a kernel thread in a process of its own, because input bytes are somebody's secret: the interrupt
- * handler, which runs in anybody's space, never touches them.
+ * The console's input: a kernel thread in a process of its own, because input bytes are somebody's secret: the
+ * interrupt handler, which runs in anybody's space, never touches them.
  */
 #ifndef KERNEL_TTY_THREAD_H
 #define KERNEL_TTY_THREAD_H

@@ -1,6 +1,6 @@
 /*
- * What the compiler calls in debug builds (-fsanitize=undefined, -fstack-protector-strong) when C's rules are broken: the
- * kernel's end, with the place. Not compiled into release builds. Any context.
+ * What the compiler calls in debug builds (-fsanitize=undefined, -fstack-protector-strong) when C's rules are broken:
+ * the kernel's end, with the place. Not compiled into release builds. Any context.
  */
 #ifdef DEBUG
 

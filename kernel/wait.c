@@ -1,7 +1,8 @@
 /*
  * Owns: wait queues and sleeping locks.
- * Locks: each queue's own (rank WAIT, interrupts off). The protocol against lost wake-ups: wait_begin() clears the thread's
- * wake_pending before it is on the queue; a wake-up sets it; sched_block() looks at it under the run queue's lock.
+ * Locks: each queue's own (rank WAIT, interrupts off). The protocol against lost wake-ups: wait_begin() clears the
+ * thread's wake_pending before it is on the queue; a wake-up sets it; sched_block() looks at it under the run queue's
+ * lock.
  * Space: any.
  */
 #include "kernel/wait.h"
@@ -119,7 +120,8 @@ void mutex_init(struct mutex *mutex) {
 
 static bool mutex_try(struct mutex *mutex) {
     struct thread *nobody = NULL;
-    return __atomic_compare_exchange_n(&mutex->owner, &nobody, thread_current(), false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+    return __atomic_compare_exchange_n(&mutex->owner, &nobody, thread_current(), false, __ATOMIC_ACQUIRE,
+                                       __ATOMIC_RELAXED);
 }
 
 void mutex_lock(struct mutex *mutex) {

@@ -29,15 +29,16 @@ struct wait_node {
     struct thread *thread;
 };
 
-/* On the caller's stack, where the node is one of the thread's own; or in GLOBAL memory, where it brings its node along. */
+/* On the caller's stack, where the node is one of the thread's own; or in GLOBAL memory, where it brings its node
+ * along. */
 struct waiter {
     struct wait_node own;
     struct wait_node *node;
     struct wait_queue *queue;
 };
 
-/* How many waiters on its stack a thread may have begun at once. */
-#define WAIT_NODES 4
+/* How many waiters on its stack a thread may have begun at once: kernel/poll.c's, and one of a mutex. */
+#define WAIT_NODES 10
 
 #define WAIT_FOREVER UINT64_MAX
 
@@ -45,7 +46,8 @@ void wait_queue_init(struct wait_queue *queue);
 void wait_begin(struct wait_queue *queue, struct waiter *waiter);
 void wait_end(struct waiter *waiter);
 
-/* `deadline`: nanoseconds of time_monotonic(), or WAIT_FOREVER. Sleeps at most until one wake-up after the first wait_begin. */
+/* `deadline`: nanoseconds of time_monotonic(), or WAIT_FOREVER. Sleeps at most until one wake-up after the first
+ * wait_begin. */
 MUST_USE enum status wait_sleep(uint64_t deadline);
 /* The same, deaf to signals other than none at all: for short waits inside the kernel. */
 void wait_sleep_uninterruptible(void);
@@ -54,7 +56,8 @@ void wait_sleep_uninterruptible(void);
 unsigned wake_all(struct wait_queue *queue);
 unsigned wake_some(struct wait_queue *queue, unsigned count);
 
-/* Sleeping lock, for what is held across page faults or waits. Not in interrupt handlers; no spinlock held when taking it. */
+/* Sleeping lock, for what is held across page faults or waits. Not in interrupt handlers; no spinlock held when taking
+ * it. */
 struct mutex {
     struct wait_queue queue;
     struct thread *owner; /* NULL: free. Protected by queue.lock (read of own is safe) */

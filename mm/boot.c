@@ -1,9 +1,10 @@
 /*
  * Memory at start-up. Owns: the early allocator, and the tables that all roots share.
  *
- * Invariants: W^X (text is mapped executable and read-only, its PHYSMAP alias read-only, everything else not executable),
- * REACH (`.secret` is in PHYSMAP only). The one place that decides the global bit is pte_kernel_data() and image_entry().
- * Boot CPU, interrupts off, early space until the end of mm_init(); no locks.
+ * Invariants: W^X (text is mapped executable and read-only, its PHYSMAP alias read-only, everything else not
+ * executable),
+ * REACH (`.secret` is in PHYSMAP only). The one place that decides the global bit is pte_kernel_data() and
+ * image_entry(). Boot CPU, interrupts off, early space until the end of mm_init(); no locks.
  */
 #include "mm/boot.h"
 
@@ -23,11 +24,12 @@
 #include "mm/local.h"
 #include "mm/roots.h"
 
-#define LOW_MEMORY_END 0x100000UL         /* firmware's and real mode's: left alone */
-#define EARLY_END (4 * PAGE_DIRECTORY_SPAN) /* what the early space maps */
-#define SCRUB_AT_BOOT (1UL << 30)         /* bytes cleared before the first process; the rest when idle */
+#define LOW_MEMORY_END 0x100000UL                /* firmware's and real mode's: left alone */
+#define EARLY_END      (4 * PAGE_DIRECTORY_SPAN) /* what the early space maps */
+#define SCRUB_AT_BOOT  (1UL << 30)               /* bytes cleared before the first process; the rest when idle */
 
-extern char image_start[], image_end[], init_start[], init_end[], text_start[], text_end[], rodata_start[], rodata_end[];
+extern char image_start[], image_end[], init_start[], init_end[], text_start[], text_end[], rodata_start[],
+    rodata_end[];
 extern char entry_text_start[], entry_text_end[], entry_data_start[], entry_data_end[], secret_start[], secret_end[];
 extern char data_start[], data_end[], boot_start[];
 
@@ -37,7 +39,7 @@ static paddr_t ram_end;
 
 static paddr_t image_physical(const char *address) { return (vaddr_t)address - IMAGE_BASE; }
 
-/* --- Early frames: taken in order, before there is a frame table ------------------------------------------------------ */
+/* --- Early frames: taken in order, before there is a frame table -------------------------------------------------- */
 
 static bool is_taken(paddr_t address) {
     bool in_image = address >= (paddr_t)boot_start && address < page_ceil(image_physical(image_end));
@@ -86,7 +88,7 @@ static void early_map(frame_t pdpt, vaddr_t address, pte_t leaf) {
     early_table(table)[table_index(address, 1)] = leaf;
 }
 
-/* --- IMAGE ------------------------------------------------------------------------------------------------------------ */
+/* --- IMAGE -------------------------------------------------------------------------------------------------------- */
 
 static pte_t image_entry(paddr_t address, bool write, bool execute, bool global) {
     return address | PTE_PRESENT | PTE_ACCESSED | (write ? PTE_WRITE | PTE_DIRTY : 0) | (execute ? 0 : PTE_NO_EXECUTE) |
@@ -100,7 +102,8 @@ static void map_section(frame_t pdpt, const char *start, const char *end, bool w
 
 static void build_image(void) {
     shared_tables.image_pdpt = early_frame();
-    map_section(shared_tables.image_pdpt, init_start, init_end, true, false, true); /* holds the boot CPU's idle stack */
+    map_section(shared_tables.image_pdpt, init_start, init_end, true, false,
+                true); /* holds the boot CPU's idle stack */
     map_section(shared_tables.image_pdpt, text_start, text_end, false, true, true);
     map_section(shared_tables.image_pdpt, rodata_start, rodata_end, false, false, true);
     map_section(shared_tables.image_pdpt, entry_data_start, entry_data_end, true, false, true);
@@ -111,7 +114,7 @@ static void build_image(void) {
     map_section(shared_tables.split_image_pdpt, entry_data_start, entry_data_end, true, false, false);
 }
 
-/* --- PHYSMAP: 2 MiB pages, but 4 KiB ones where the image lies, so that text and constants are read-only there too -------- */
+/* --- PHYSMAP: 2 MiB pages, but 4 KiB ones where the image is, where text and constants are read-only, too ---- */
 
 static bool is_constant(paddr_t address) {
     return address >= image_physical(text_start) && address < image_physical(rodata_end);
@@ -142,7 +145,7 @@ static void build_physmap(void) {
     }
 }
 
-/* --- GLOBAL: the frame table, and empty page tables for the heap -------------------------------------------------------- */
+/* --- GLOBAL: the frame table, and empty page tables for the heap -------------------------------------------------- */
 
 static void build_tables_for(vaddr_t start, vaddr_t end) {
     for (vaddr_t address = start; address < end; address += PAGE_TABLE_SPAN)
@@ -159,7 +162,7 @@ static void build_global(void) {
     build_tables_for(DEVICE_BASE, DEVICE_BASE + 16 * PAGE_TABLE_SPAN);
 }
 
-/* --- Stacks that belong to a CPU ----------------------------------------------------------------------------------------- */
+/* --- Stacks that belong to a CPU ---------------------------------------------------------------------------------- */
 
 static frame_t cpu_stack_frames[2][CPU_STACKS * CPU_STACK_PAGES];
 
@@ -194,7 +197,7 @@ static void build_cpu_stacks(void) {
         pte_table(shared_tables.cpu_stacks_pd[SPACE_UNRESTRICTED], false);
 }
 
-/* --- The frame table ----------------------------------------------------------------------------------------------------- */
+/* --- The frame table ---------------------------------------------------------------------------------------------- */
 
 static void claim(paddr_t start, paddr_t end, enum frame_class class) {
     for (paddr_t address = start; address < end; address += PAGE_SIZE)
@@ -258,7 +261,10 @@ void mm_init(const struct boot_info *info) {
     build_cpu_stacks();
     build_empty_windows();
 
-    /* A first root, by hand: enough to reach the frame table and the heap, from which the kernel process gets its own. */
+    /*
+     * A first root, by hand: enough to reach the frame table and the heap, from which the kernel process gets its
+     * own.
+     */
     frame_t root = early_frame();
     early_table(root)[SLOT_IMAGE] = pte_table(shared_tables.image_pdpt, false);
     early_table(root)[SLOT_GLOBAL] = pte_table(shared_tables.global_pdpt, false);

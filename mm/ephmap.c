@@ -1,17 +1,18 @@
 /*
  * Owns: the EPHMAP region of every process: windows on object frames, scratch slots, and who has which object open.
  *
- * Invariants: LOGICAL ACCESS – a window is written only for a frame of an object the process has open. REVOKE – the last
- * close, a truncate or an eviction clears windows and flushes before it returns; a scratch view's entry goes at once, its
- * translation before the frame can be reused (gather_flush, ephmap_flush).
- * Locks: views_lock (rank VIEWS) for the sets; EPHMAP entries belong to the running process (windows: under views_lock) and
- * the running CPU (scratch slots: kernel code is not preempted).
+ * Invariants: LOGICAL ACCESS – a window is written only for a frame of an object the process has open. REVOKE – the
+ * last close, a truncate or an eviction clears windows and flushes before it returns; a scratch view's entry goes at
+ * once, its translation before the frame can be reused (gather_flush, ephmap_flush).
+ * Locks: views_lock (rank VIEWS) for the sets; EPHMAP entries belong to the running process (windows: under views_lock)
+ * and the running CPU (scratch slots: kernel code is not preempted).
  * Space: restricted; this is what makes it unnecessary to leave.
  */
 #include "mm/ephmap.h"
 
 #include "arch/spinlock.h"
 #include "asi/asi.h"
+#include "asi/mutant.h"
 #include "kernel/assert.h"
 #include "kernel/process.h"
 #include "kernel/string.h"
@@ -23,11 +24,11 @@
 
 bool ephmap_enabled;
 
-/* --- Scratch views -------------------------------------------------------------------------------------------------- */
+/* --- Scratch views ------------------------------------------------------------------------------------------------ */
 
 #define COPY_SOURCE_SLOT (EPHMAP_SCRATCH_SLOTS - 2)
 #define COPY_TARGET_SLOT (EPHMAP_SCRATCH_SLOTS - 1)
-#define COPY_SLOTS (3UL << COPY_SOURCE_SLOT)
+#define COPY_SLOTS       (3UL << COPY_SOURCE_SLOT)
 
 static vaddr_t scratch_address(unsigned slot) {
     return EPHMAP_SCRATCH_BASE + (this_cpu->index * EPHMAP_SCRATCH_SLOTS + slot) * PAGE_SIZE;
@@ -56,7 +57,8 @@ void ephmap_scratch_put(void *view) {
     vaddr_t address = (vaddr_t)view & ~(PAGE_SIZE - 1);
     if (address < EPHMAP_SCRATCH_BASE || address >= EPHMAP_SCRATCH_BASE + PAGE_DIRECTORY_SPAN)
         return; /* made while views were PHYSMAP addresses */
-    *window_pte(address) = 0;
+    if (!mutant(scratch_entry_stays))
+        *window_pte(address) = 0;
     uint64_t bit = 1UL << ((address >> PAGE_SHIFT) % EPHMAP_SCRATCH_SLOTS);
     this_cpu->scratch_held &= ~bit;
     this_cpu->scratch_pending |= bit;
@@ -78,7 +80,8 @@ void ephmap_flush(void) {
 void ephmap_scrub(frame_t frame) {
     asi_expect(ASI_CAUSE_ZERO);
     void *view = ephmap_scratch(frame);
-    memset(view, 0, PAGE_SIZE);
+    if (!mutant(scrub_skipped))
+        memset(view, 0, PAGE_SIZE);
     ephmap_scratch_put(view);
 }
 
@@ -106,7 +109,7 @@ void ephmap_scrub_and_free(frame_t frame) {
     frame_free_clean(frame);
 }
 
-/* --- Windows -------------------------------------------------------------------------------------------------------- */
+/* --- Windows ------------------------------------------------------------------------------------------------------ */
 
 /* Puts a table of the process's own where the shared empty one is. `entries`: where the window shows the table. */
 static enum status own_table(pte_t *entry, pte_t *entries, frame_t empty, pte_t filling) {
@@ -131,15 +134,18 @@ static enum status window_table(vaddr_t address) {
     return status == OK ? own_table(window_pde(address), table, shared_tables.empty_window_pt, 0) : status;
 }
 
-/* First use. What cannot be recorded for REVOKE gets no window: then a scratch view serves, for this use alone. */
+/*
+ * First use. What cannot be recorded for REVOKE gets no window: memory is short, or another thread has closed the last
+ * handle since this call looked it up. Then a scratch view serves, for this use alone: a call in progress keeps its
+ * access.
+ */
 void *ephmap_map_window(frame_t frame, struct memory_object *object) {
     struct process *process = process_current();
     vaddr_t address = EPHMAP_BASE + frame_address(frame);
     ensure(frame_info(frame)->class == FRAME_SECRET && frame_info(frame)->object == object);
     spin_lock(&views_lock);
     struct object_view_set *set = view_set_find(process, object);
-    ensure(set != NULL); /* LOGICAL ACCESS */
-    bool recorded = window_table(address) == OK && view_set_record(set, frame);
+    bool recorded = set != NULL && window_table(address) == OK && view_set_record(set, frame);
     if (recorded)
         *window_pte(address) = pte_kernel_data(frame, false);
     spin_unlock(&views_lock);
@@ -160,7 +166,7 @@ void ephmap_overflow_put(void) {
     ephmap_flush();
 }
 
-/* --- REVOKE: the running process's own windows ----------------------------------------------------------------------- */
+/* --- REVOKE: the running process's own windows -------------------------------------------------------------------- */
 
 static bool clear_window(frame_t frame) {
     vaddr_t address = EPHMAP_BASE + frame_address(frame);
@@ -178,7 +184,9 @@ void view_set_revoke(struct object_view_set *set) {
     const bool flush_each = set->count <= FLUSH_ALL_ABOVE;
     for (uint64_t i = 0; i < set->count; i++) {
         frame_t frame = view_set_frame(set, i);
-        if (clear_window(frame)) {
+        if (frame_info(frame)->object != set->object)
+            continue; /* revoked when it left the object; a window on it now is another set's */
+        if (!mutant(window_survives_close) && clear_window(frame)) {
             revoked++;
             if (flush_each)
                 tlb_forget(EPHMAP_BASE + frame_address(frame));
@@ -189,9 +197,11 @@ void view_set_revoke(struct object_view_set *set) {
     set->count = 0;
 }
 
-/* --- REVOKE: another process's window ------------------------------------------------------------------------------- */
+/* --- REVOKE: another process's window ----------------------------------------------------------------------------- */
 
-/* Clears one entry in the tables of a process that is not running: the tables are metadata, reached by scratch views. */
+/*
+ * Clears one entry in the tables of a process that is not running: the tables are metadata, reached by scratch views.
+ */
 static void clear_foreign_window(struct process *process, frame_t frame) {
     vaddr_t address = EPHMAP_BASE + frame_address(frame);
     frame_t table = process->roots.restricted;
@@ -212,6 +222,8 @@ static void clear_foreign_window(struct process *process, frame_t frame) {
 }
 
 void ephmap_revoke_frame(struct memory_object *object, frame_t frame) {
+    if (mutant(window_survives_truncate))
+        return;
     spin_lock(&views_lock);
     list_for_each(link, &object->view_sets) {
         struct object_view_set *set = container_of(link, struct object_view_set, object_link);
@@ -222,6 +234,7 @@ void ephmap_revoke_frame(struct memory_object *object, frame_t frame) {
             clear_foreign_window(set->process, frame);
         }
     }
+    ephmap_flush(); /* the views of others' tables */
     spin_unlock(&views_lock);
 }
 

@@ -33,8 +33,9 @@ static inline void *physmap(frame_t frame) { return physmap_address(frame_addres
 void *ephmap_map_window(frame_t frame, struct memory_object *object);
 
 /*
- * A window on `frame`, which belongs to `object`; the caller holds the object's lock and its process has the object open
- * for reading (LOGICAL ACCESS). Never fails (falls back to a scratch view when memory is short). May exit in naive. Put it.
+ * A window on `frame`, which belongs to `object`; the caller holds the object's lock and its process has the object
+ * open for reading (LOGICAL ACCESS). Never fails (falls back to a scratch view when memory is short). May exit in
+ * naive. Put it.
  */
 static inline void *ephmap_window(frame_t frame, struct memory_object *object) {
     this_cpu->views_held++;
@@ -54,13 +55,17 @@ static inline void ephmap_window_put(void) {
 
 /* A scratch view; at most EPHMAP_SCRATCH_SLOTS / 2 at once. Never fails. Not in interrupt handlers. */
 void *ephmap_scratch(frame_t frame);
-/* Ends it: the entry is gone, the translation is flushed by the next ephmap_flush() or when the slots have gone round. */
+/*
+ * Ends it: the entry is gone, the translation is flushed by the next ephmap_flush() or when the slots have gone
+ * round.
+ */
 void ephmap_scratch_put(void *view);
 
 /* Flushes the translations of scratch views put since the last flush: after it REVOKE holds for them. */
 void ephmap_flush(void);
 
-/* Clears the frame through a scratch view. The caller's process may see its content; the caller flushes before freeing it. */
+/* Clears the frame through a scratch view. The caller's process may see its content; the caller flushes before freeing
+ * it. */
 void ephmap_scrub(frame_t frame);
 
 /* Copies a whole frame (copy-on-write): two views at once; flushed on return. */
@@ -70,8 +75,8 @@ void ephmap_copy_frame(frame_t to, frame_t from);
 void ephmap_scrub_and_free(frame_t frame);
 
 /*
- * A process opens or closes an object (each handle counts; fork: object_views_fork). At the last close every window that
- * the process has on the object is revoked: entries cleared and flushed before ephmap_close() returns.
+ * A process opens or closes an object (each handle counts; fork: object_views_fork). At the last close every window
+ * that the process has on the object is revoked: entries cleared and flushed before ephmap_close() returns.
  */
 MUST_USE enum status ephmap_open(struct memory_object *object);
 void ephmap_close(struct memory_object *object);
@@ -81,7 +86,8 @@ MUST_USE enum status ephmap_fork(struct process *child);
 /* Drops all opens of a process that is going away (its handles are closed already, or never were). */
 void ephmap_forget_process(struct process *process);
 
-/* The object loses the frame (truncate, evict): no process keeps a window on it. Object lock held. Before the frame is freed. */
+/* The object loses the frame (truncate, evict): no process keeps a window on it. Object lock held. Before the frame is
+ * freed. */
 void ephmap_revoke_frame(struct memory_object *object, frame_t frame);
 
 /* Whether the process has the object open: the audit's rule for a window. */

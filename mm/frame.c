@@ -31,7 +31,7 @@ void frames_init(uint32_t count) {
 
 void frame_claim_at_boot(frame_t frame, enum frame_class class) {
     struct frame *info = frame_info(frame);
-    info->class = (uint8_t)class;
+    info->class = (uint8_t) class;
     info->refs = 1;
 }
 
@@ -70,7 +70,7 @@ enum status frame_alloc(enum frame_class class, uint32_t owner, frame_t *out) {
     ensure(info->class == FRAME_FREE);
     free_head = info->next;
     free_count--;
-    info->class = (uint8_t)class;
+    info->class = (uint8_t) class;
     info->refs = 1;
     info->owner = owner;
     info->next = 0;
@@ -132,6 +132,6 @@ void frame_count(struct frame_counts *out) {
     *out = (struct frame_counts){0};
     for (uint32_t number = 1; number < table_size; number++)
         out->by_class[frame_info((frame_t){number})->class]++;
-    for (unsigned class = 0; class < FRAME_RESERVED; class++)
+    for (unsigned class = 0; class < FRAME_RESERVED; class ++)
         out->total += out->by_class[class];
 }

@@ -1,8 +1,8 @@
 /*
  * Physical frames: who owns each, and the list of free ones.
  *
- * The frame table (GLOBAL) has one entry per 4 KiB of RAM. Its layout is a contract with tools/audit, which reads it from
- * outside: keep it plain.
+ * The frame table (GLOBAL) has one entry per 4 KiB of RAM. Its layout is a contract with tools/audit, which reads it
+ * from outside: keep it plain.
  */
 #ifndef MM_FRAME_H
 #define MM_FRAME_H
@@ -26,9 +26,10 @@ enum frame_class {
 struct frame {
     uint8_t class; /* enum frame_class */
     uint8_t reserved[3];
-    uint32_t refs;  /* USER: page-table entries; SECRET: entries + 1 for the object. Guarded by frame_ref/unref (atomic). */
-    uint32_t owner; /* LOCAL: process id. USER: id of the process that allocated it. SECRET: 0 */
-    uint32_t next;  /* FREE and DIRTY: next frame number in the list */
+    uint32_t
+        refs; /* USER: page-table entries; SECRET: entries + 1 for the object. Guarded by frame_ref/unref (atomic). */
+    uint32_t owner;               /* LOCAL: process id. USER: id of the process that allocated it. SECRET: 0 */
+    uint32_t next;                /* FREE and DIRTY: next frame number in the list */
     struct memory_object *object; /* SECRET: the object it belongs to, or NULL */
 };
 _Static_assert(sizeof(struct frame) == 24, "tools/audit reads this layout");
@@ -40,7 +41,8 @@ static inline struct frame *frame_info(frame_t frame) { return (struct frame *)F
 bool frame_exists(frame_t frame);
 
 /*
- * Takes a frame from the free list: all zero (CLEAN), refs 1. `owner` is the process id for LOCAL and USER, 0 otherwise.
+ * Takes a frame from the free list: all zero (CLEAN), refs 1. `owner` is the process id for LOCAL and USER, 0
+ * otherwise.
  * Errors: ERR_NO_MEMORY. May exit (cause zero) when only dirty frames are left. Interrupts may be off.
  */
 MUST_USE enum status frame_alloc(enum frame_class class, uint32_t owner, frame_t *out);
@@ -49,8 +51,8 @@ MUST_USE enum status frame_alloc(enum frame_class class, uint32_t owner, frame_t
 void frame_free_clean(frame_t frame);
 
 /*
- * Returns a frame whose content is unknown and which the caller may not see: the scrubber clears it before anyone gets it.
- * For frames the caller may see use ephmap_scrub_and_free(): it costs no exit.
+ * Returns a frame whose content is unknown and which the caller may not see: the scrubber clears it before anyone gets
+ * it. For frames the caller may see use ephmap_scrub_and_free(): it costs no exit.
  */
 void frame_free_dirty(frame_t frame);
 

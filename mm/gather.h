@@ -9,7 +9,7 @@
 
 #include "mm/frame.h"
 
-#define GATHER_PAGES 32 /* more than this: one flush of everything instead of one per page */
+#define GATHER_PAGES  32 /* more than this: one flush of everything instead of one per page */
 #define GATHER_FRAMES 64
 
 struct gather {
@@ -25,8 +25,8 @@ static inline void gather_begin(struct gather *gather) { gather->pages = gather-
 void gather_page(struct gather *gather, vaddr_t address);
 
 /*
- * Drops the reference that a cleared page-table entry had on `frame`; when it was the last, scrubs the frame and queues it.
- * SECRET frames (object pages) only lose the reference unless the object has let go of them.
+ * Drops the reference that a cleared page-table entry had on `frame`; when it was the last, scrubs the frame and queues
+ * it. SECRET frames (object pages) only lose the reference unless the object has let go of them.
  */
 void gather_release(struct gather *gather, frame_t frame);
 

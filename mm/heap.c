@@ -1,9 +1,9 @@
 /*
  * Owns: the GLOBAL heap: slabs of small chunks in single pages, and runs of whole pages.
  *
- * A single page lies at the address that its frame number gives (a sparse map, like EPHMAP's windows), so no address has to be
- * chosen; runs of pages take theirs from a bitmap. Page tables for both are made at start-up, so an allocation
- * takes exactly the frames it shows. Metadata only: class GLOBAL.
+ * A single page lies at the address that its frame number gives (a sparse map, like EPHMAP's windows), so no address
+ * has to be chosen; runs of pages take theirs from a bitmap. Page tables for both are made at start-up, so an
+ * allocation takes exactly the frames it shows. Metadata only: class GLOBAL.
  * Locks: heap_lock (rank HEAP). Space: any.
  */
 #include "mm/heap.h"
@@ -72,10 +72,11 @@ static struct slab *slab_create(unsigned class) {
     struct slab *slab = page_alloc();
     if (slab == NULL)
         return NULL;
-    slab->class = (uint16_t)class;
+    slab->class = (uint16_t) class;
     slab->magic = SLAB_MAGIC;
     char *chunk = (char *)(slab + 1);
-    for (size_t room = SLAB_SPACE; room >= chunk_bytes[class]; room -= chunk_bytes[class], chunk += chunk_bytes[class]) {
+    for (size_t room = SLAB_SPACE; room >= chunk_bytes[class];
+         room -= chunk_bytes[class], chunk += chunk_bytes[class]) {
         *(void **)(void *)chunk = slab->free;
         slab->free = chunk;
     }
@@ -146,7 +147,7 @@ void global_heap_trim(void) {
     spin_unlock_irq(&heap_lock, irq);
 }
 
-/* --- Runs of pages --------------------------------------------------------------------------------------------------- */
+/* --- Runs of pages ------------------------------------------------------------------------------------------------ */
 
 static bool run_bit(size_t page) { return run_bitmap[page / 64] >> (page % 64) & 1; }
 

@@ -2,10 +2,12 @@
  * The two kernel heaps. There is no default: each allocation names its class by the function it calls.
  *
  * global_*: mapped for everyone: metadata only, never a byte that came from user memory, a file, a device or the RNG.
- * local_*: the calling process's own; at fork the whole region is copied page by page to the same addresses, so pointers
+ * local_*: the calling process's own; at fork the whole region is copied page by page to the same addresses, so
+ * pointers
  *          inside it stay valid in the child. Not for other processes' eyes, not reachable from them.
  *
- * Both return zeroed memory, aligned to 16 (whole pages: to a page). Not for interrupt handlers. NULL when memory is short.
+ * Both return zeroed memory, aligned to 16 (whole pages: to a page). Not for interrupt handlers. NULL when memory is
+ * short.
  */
 #ifndef MM_HEAP_H
 #define MM_HEAP_H
@@ -32,6 +34,7 @@ size_t global_heap_in_use(void);
 struct local_heap {
     vaddr_t end;         /* first address not mapped yet */
     void *free_lists[9]; /* chunks of 16 << i bytes, up to a page */
+    void *free_runs;     /* of several pages */
 };
 
 #endif

@@ -7,7 +7,7 @@
 #include "mm/types.h"
 
 /* The part of the heap for runs of pages; the sparse part for single pages begins at GLOBAL_HEAP_BASE. */
-#define HEAP_RUN_BASE (GLOBAL_HEAP_END - PAGE_DIRECTORY_SPAN)
+#define HEAP_RUN_BASE  (GLOBAL_HEAP_END - PAGE_DIRECTORY_SPAN)
 #define HEAP_RUN_PAGES 16384UL /* 64 MiB */
 
 void global_heap_init(void);

@@ -1,8 +1,8 @@
 /*
  * Owns: the LOCAL region of the running process: struct local, and behind it a heap of power-of-two chunks.
  *
- * Invariant: REACH – its frames are LOCAL(P), mapped in P alone. It is copied page by page to the child at fork and cleared
- * by the process itself before it dies, so nobody else ever needs to see it.
+ * Invariant: REACH – its frames are LOCAL(P), mapped in P alone. It is copied page by page to the child at fork and
+ * cleared by the process itself before it dies, so nobody else ever needs to see it.
  * Locks: process->local_lock. Space: restricted.
  */
 #include "mm/local.h"
@@ -17,7 +17,8 @@
 #include "mm/gather.h"
 
 #define SMALLEST_SHIFT 4
-_Static_assert(sizeof(((struct local_heap *)0)->free_lists) / sizeof(void *) == PAGE_SHIFT - SMALLEST_SHIFT + 1, "sizes");
+_Static_assert(sizeof(((struct local_heap *)0)->free_lists) / sizeof(void *) == PAGE_SHIFT - SMALLEST_SHIFT + 1,
+               "sizes");
 
 static unsigned list_of(size_t bytes) {
     unsigned list = 0;
@@ -51,8 +52,40 @@ static void push(struct local_heap *heap, unsigned list, void *chunk) {
     heap->free_lists[list] = chunk;
 }
 
-/* More than a page: fresh pages at the end, never joined again; they come back as single pages. */
+/* Pages in a row that were in use once. Begins the first of them. */
+struct free_run {
+    struct free_run *next;
+    size_t pages;
+};
+
+/* The last `pages` of the first free run that has so many, or NULL. */
+static void *take_run(struct local_heap *heap, size_t pages) {
+    struct free_run *previous = NULL, *run = heap->free_runs;
+    while (run != NULL && run->pages < pages) {
+        previous = run;
+        run = run->next;
+    }
+    if (run == NULL)
+        return NULL;
+    run->pages -= pages;
+    if (run->pages == 0 && previous != NULL)
+        previous->next = run->next;
+    else if (run->pages == 0)
+        heap->free_runs = run->next;
+    return (char *)run + run->pages * PAGE_SIZE;
+}
+
+static void put_run(struct local_heap *heap, void *memory, size_t pages) {
+    struct free_run *run = memory;
+    *run = (struct free_run){heap->free_runs, pages};
+    heap->free_runs = run;
+}
+
+/* Pages in a row: used ones, or fresh ones at the end. */
 static void *alloc_run(struct local_heap *heap, size_t pages) {
+    void *used = take_run(heap, pages);
+    if (used != NULL)
+        return used;
     vaddr_t start = heap->end;
     for (size_t page = 0; page < pages; page++) {
         if (map_next_page(heap) != OK) {
@@ -106,13 +139,12 @@ void local_free(void *memory, size_t bytes) {
     if (bytes <= PAGE_SIZE) {
         push(heap, list_of(bytes), memory);
     } else {
-        for (size_t offset = 0; offset < bytes; offset += PAGE_SIZE)
-            push(heap, PAGE_SHIFT - SMALLEST_SHIFT, (char *)memory + offset);
+        put_run(heap, memory, bytes_to_pages(bytes));
     }
     spin_unlock(lock);
 }
 
-/* --- Life of the region --------------------------------------------------------------------------------------------- */
+/* --- Life of the region ------------------------------------------------------------------------------------------- */
 
 static vaddr_t first_heap_page(void) { return LOCAL_BASE + page_ceil(sizeof(struct local)); }
 
@@ -169,6 +201,8 @@ void local_fork_undo(struct process *child) {
         gather_scrub(&gather, pte_frame(*pte));
         *pte = 0;
     }
+    for (vaddr_t address = LOCAL_BASE + PAGE_TABLE_SPAN; address < LOCAL->heap.end; address += PAGE_TABLE_SPAN)
+        builder_free_table(&builder, &gather, address);
     builder_end(&builder);
     gather_flush(&gather);
 }

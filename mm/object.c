@@ -10,6 +10,7 @@
 
 #include "arch/uaccess.h"
 #include "asi/asi.h"
+#include "asi/mutant.h"
 #include "kernel/assert.h"
 #include "kernel/process.h"
 #include "kernel/string.h"
@@ -50,9 +51,11 @@ static void drop_page(void *context, frame_t frame) {
         ephmap_revoke_frame(drop->object, frame);
     drop->object->pages--;
     frame_info(frame)->object = NULL;
-    if (drop->visible)
-        gather_release(&drop->gather, frame);
-    else if (frame_unref(frame))
+    if (!frame_unref(frame))
+        frame_info(frame)->class = FRAME_USER; /* still mapped: from now on theirs alone who map it */
+    else if (drop->visible)
+        gather_scrub(&drop->gather, frame);
+    else
         frame_free_dirty(frame);
 }
 
@@ -79,7 +82,7 @@ void object_unref(struct memory_object *object) {
 
 /* Fills a hole with a clean frame. Object lock held. */
 static enum status add_page(struct memory_object *object, uint64_t page, frame_t *out) {
-    enum status status = frame_alloc(FRAME_SECRET, 0, out);
+    enum status status = frame_alloc(mutant(secret_as_global) ? FRAME_GLOBAL : FRAME_SECRET, 0, out);
 
     if (status != OK)
         return status;

@@ -38,7 +38,9 @@ static inline frame_t index_get(const struct memory_object *object, uint64_t pag
 /* Enters a frame where there is none. ERR_NO_MEMORY. */
 MUST_USE enum status index_put(struct memory_object *object, uint64_t page, frame_t frame);
 
-/* Takes out every page ≥ `first`, handing each frame to `drop`, and frees the nodes that are left empty behind `first`.
+/*
+ * Takes out every page ≥ `first`, handing each frame to `drop`, and frees the nodes that are left empty behind
+ * `first`.
  */
 typedef void index_drop(void *context, frame_t frame);
 void index_remove_from(struct memory_object *object, uint64_t first, index_drop *drop, void *context);

@@ -1,9 +1,10 @@
 /*
  * Owns: the shape of an address space: three roots and the kernel-half tables of each process, the user half's tables.
  *
- * Invariants: REACH (what a restricted root shares, it shares by the tables listed in `shared`), CLEAN (a table goes back
- * scrubbed or emptied).
- * Locks: the caller's: a process's user_space->lock for its user half; roots are made before and freed after a process lives.
+ * Invariants: REACH (what a restricted root shares, it shares by the tables listed in `shared`), CLEAN (a table goes
+ * back scrubbed or emptied).
+ * Locks: the caller's: a process's user_space->lock for its user half; roots are made before and freed after a process
+ * lives.
  * Space: restricted. The loaded tables are edited through the window; another process's through scratch views: page
  * tables hold frame numbers and rights, which are metadata, so a view of a child's tables shows nothing secret.
  */
@@ -21,10 +22,18 @@ struct shared_tables shared_tables;
 
 /* Positions in roots.tables of what roots_create makes. */
 enum {
-    EPHMAP_PDPT, EPHMAP_PD, EPHMAP_PT,
-    LOCAL_PDPT, LOCAL_PD, LOCAL_PT,
-    STACK_PDPT, STACK_PD, STACK_PT,
-    OTHER_STACK_PDPT, OTHER_STACK_PD, OTHER_STACK_PT,
+    EPHMAP_PDPT,
+    EPHMAP_PD,
+    EPHMAP_PT,
+    LOCAL_PDPT,
+    LOCAL_PD,
+    LOCAL_PT,
+    STACK_PDPT,
+    STACK_PD,
+    STACK_PT,
+    OTHER_STACK_PDPT,
+    OTHER_STACK_PD,
+    OTHER_STACK_PT,
     ROOT_TABLES,
 };
 _Static_assert(ROOT_TABLES <= sizeof(((struct roots *)0)->tables) / sizeof(frame_t), "roots.tables is too small");
@@ -42,7 +51,9 @@ static pte_t get_entry(frame_t table, unsigned index) {
     return entry;
 }
 
-static void link_table(frame_t upper, unsigned index, frame_t lower) { put_entry(upper, index, pte_table(lower, false)); }
+static void link_table(frame_t upper, unsigned index, frame_t lower) {
+    put_entry(upper, index, pte_table(lower, false));
+}
 
 static void link_kernel_half(const struct roots *roots, frame_t root, frame_t stack_pdpt) {
     pte_t *view = ephmap_scratch(root);
@@ -84,7 +95,8 @@ static void link_regions(const struct roots *roots) {
     link_table(tables[STACK_PDPT], table_index(CPU_STACK_BASE, 3), shared_tables.cpu_stacks_pd[SPACE_RESTRICTED]);
     link_table(tables[OTHER_STACK_PDPT], 0, tables[OTHER_STACK_PD]);
     link_table(tables[OTHER_STACK_PD], 0, tables[OTHER_STACK_PT]);
-    link_table(tables[OTHER_STACK_PDPT], table_index(CPU_STACK_BASE, 3), shared_tables.cpu_stacks_pd[SPACE_UNRESTRICTED]);
+    link_table(tables[OTHER_STACK_PDPT], table_index(CPU_STACK_BASE, 3),
+               shared_tables.cpu_stacks_pd[SPACE_UNRESTRICTED]);
     link_table(tables[OTHER_STACK_PDPT], STACK_ALIAS_OFFSET / PAGE_DIRECTORY_SPAN, tables[STACK_PD]);
 }
 
@@ -158,19 +170,24 @@ void roots_set_stack(const struct roots *roots, enum space space, uint64_t slot,
     ephmap_scratch_put(view);
 }
 
-/* --- The loaded user half ------------------------------------------------------------------------------------------- */
+/* --- The loaded user half ----------------------------------------------------------------------------------------- */
 
 pte_t *user_pte(vaddr_t address) {
-    if (!pte_present(*window_pml4e(address)) || !pte_present(*window_pdpte(address)) || !pte_present(*window_pde(address)))
+    if (!pte_present(*window_pml4e(address)) || !pte_present(*window_pdpte(address)) ||
+        !pte_present(*window_pde(address)))
         return NULL;
     return window_pte(address);
 }
 
+/*
+ * It is the table of the user half's owner: what a vfork child makes here stays behind when the child has gone
+ * (REACH).
+ */
 static enum status ensure_table(pte_t *entry) {
     if (pte_present(*entry))
         return OK;
     frame_t table;
-    enum status status = frame_alloc(FRAME_LOCAL, process_current()->id, &table);
+    enum status status = frame_alloc(FRAME_LOCAL, process_current()->user_space->owner, &table);
     if (status == OK)
         *entry = pte_table(table, true);
     return status;
@@ -203,8 +220,9 @@ enum status user_pte_create(vaddr_t address, pte_t **out) {
 }
 
 /*
- * The next address ≥ `address` and < end whose entry at the level with this span is present; `entry` is the window's entry
- * of `address`. Entries of one table follow each other in the window, so absent ones are passed by a step of the pointer.
+ * The next address ≥ `address` and < end whose entry at the level with this span is present; `entry` is the window's
+ * entry of `address`. Entries of one table follow each other in the window, so absent ones are passed by a step of the
+ * pointer.
  */
 static vaddr_t next_present(const pte_t *entry, vaddr_t address, vaddr_t end, uint64_t span) {
     while (address < end && !pte_present(*entry)) {
@@ -290,7 +308,7 @@ void user_free_tables(struct gather *gather, vaddr_t start, vaddr_t end) {
             free_slot(gather, address);
 }
 
-/* --- Another process's user half ------------------------------------------------------------------------------------ */
+/* --- Another process's user half ---------------------------------------------------------------------------------- */
 
 void builder_begin(struct table_builder *builder, struct process *child) {
     builder->process = child;
@@ -362,7 +380,23 @@ bool builder_pte_if_present(struct table_builder *builder, vaddr_t address, pte_
     return true;
 }
 
-/* --- vfork: the child uses the parent's user half ------------------------------------------------------------------- */
+void builder_free_table(struct table_builder *builder, struct gather *gather, vaddr_t address) {
+    frame_t upper = builder->process->roots.restricted;
+    builder_end(builder);
+    for (unsigned level = 4; level > 2; level--) {
+        pte_t entry = get_entry(upper, table_index(address, level));
+        if (!pte_present(entry))
+            return;
+        upper = pte_frame(entry);
+    }
+    pte_t entry = get_entry(upper, table_index(address, 2));
+    if (!pte_present(entry))
+        return;
+    put_entry(upper, table_index(address, 2), 0);
+    gather_clean_frame(gather, pte_frame(entry));
+}
+
+/* --- vfork: the child uses the parent's user half ----------------------------------------------------------------- */
 
 void roots_share_user_half(const struct roots *from, const struct roots *to) {
     frame_t child[] = {to->restricted, to->unrestricted, to->user};

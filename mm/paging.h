@@ -27,8 +27,8 @@ pte_t *user_pte(vaddr_t address);
 MUST_USE enum status user_pte_create(vaddr_t address, pte_t **out);
 
 /*
- * The next address ≥ `address` and < end whose page table is present (skips absent 2 MiB, 1 GiB, 512 GiB ranges), or `end`.
- * For walking large sparse ranges.
+ * The next address ≥ `address` and < end whose page table is present (skips absent 2 MiB, 1 GiB, 512 GiB ranges), or
+ * `end`. For walking large sparse ranges.
  */
 vaddr_t user_next_table(vaddr_t address, vaddr_t end);
 
@@ -41,14 +41,17 @@ void user_free_tables(struct gather *gather, vaddr_t start, vaddr_t end);
  */
 struct table_builder {
     struct process *process;
-    vaddr_t base;  /* what the viewed page table maps, 2 MiB-aligned; 1 when none is viewed */
+    vaddr_t base; /* what the viewed page table maps, 2 MiB-aligned; 1 when none is viewed */
     pte_t *view;
 };
 void builder_begin(struct table_builder *builder, struct process *child);
-/* The entry for `address` in the child's tables, making tables (LOCAL(child)). Valid until the next call. ERR_NO_MEMORY. */
+/* The entry for `address` in the child's tables, making tables (LOCAL(child)). Valid until the next call.
+ * ERR_NO_MEMORY. */
 MUST_USE enum status builder_pte(struct table_builder *builder, vaddr_t address, pte_t **out);
 /* The same, but makes nothing: false when a table above is absent. */
 bool builder_pte_if_present(struct table_builder *builder, vaddr_t address, pte_t **out);
+/* Frees the page table for `address`, if there is one. Its entries are clear. */
+void builder_free_table(struct table_builder *builder, struct gather *gather, vaddr_t address);
 void builder_end(struct table_builder *builder);
 
 /* Flushes every translation of the user half on this CPU (and other non-global ones). Counts as a CR3 write. */

@@ -13,12 +13,12 @@ struct shared_tables {
     frame_t physmap_pdpt[SLOT_IMAGE - SLOT_PHYSMAP];
     unsigned physmap_slots;
     /*
-     * Linked, read-only, where a process has no EPHMAP tables of its own: an empty page table, and a directory full of it.
-     * So the entry of every frame's window can be read without asking for the levels above.
+     * Linked, read-only, where a process has no EPHMAP tables of its own: an empty page table, and a directory full of
+     * it. So the entry of every frame's window can be read without asking for the levels above.
      */
     frame_t empty_window_pt, empty_window_pd;
-    unsigned window_gibs; /* of RAM: so many entries of an EPHMAP PDPT lead to directories */
-    frame_t cpu_stacks_pd[2];                     /* by enum space */
+    unsigned window_gibs;                       /* of RAM: so many entries of an EPHMAP PDPT lead to directories */
+    frame_t cpu_stacks_pd[2];                   /* by enum space */
     frame_t split_stack_pdpt, split_image_pdpt; /* mode classic's user root */
 };
 extern struct shared_tables shared_tables;
@@ -39,8 +39,8 @@ void roots_set_stack(const struct roots *roots, enum space space, uint64_t slot,
 static inline vaddr_t stack_bottom(uint64_t slot) { return STACK_BASE + slot * STACK_STRIDE + STACK_SIZE; }
 
 /*
- * vfork: `to` gets `from`'s user half, the same tables; and back: slots that the child filled meanwhile go to the parent,
- * the child's user half is empty. The second runs in the child.
+ * vfork: `to` gets `from`'s user half, the same tables; and back: slots that the child filled meanwhile go to the
+ * parent, the child's user half is empty. The second runs in the child.
  */
 void roots_share_user_half(const struct roots *from, const struct roots *to);
 void roots_unshare_user_half(const struct roots *from, const struct roots *to);

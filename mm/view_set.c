@@ -7,6 +7,7 @@
 #include "mm/view_set.h"
 
 #include "arch/cpu.h"
+#include "arch/paging.h"
 #include "kernel/assert.h"
 #include "kernel/process.h"
 #include "mm/ephmap.h"
@@ -14,7 +15,8 @@
 #include "mm/object.h"
 
 #define FRAMES_PER_PAGE (PAGE_SIZE / sizeof(uint32_t))
-#define PAGES_MAX (PAGE_SIZE / sizeof(uint32_t *)) /* 512 pages: windows on 2 GiB; more are not recorded, so not made */
+/* 512 pages: windows on 2 GiB; more are not recorded, so not made. */
+#define PAGES_MAX (PAGE_SIZE / sizeof(uint32_t *))
 
 struct spinlock views_lock = SPINLOCK_INIT(RANK_VIEWS);
 
@@ -28,7 +30,38 @@ struct object_view_set *view_set_find(struct process *process, struct memory_obj
     return NULL;
 }
 
+static void put_frame(struct object_view_set *set, uint64_t index, frame_t frame) {
+    if (index < VIEW_SET_INLINE) {
+        set->inline_frames[index] = frame.number;
+        return;
+    }
+    index -= VIEW_SET_INLINE;
+    set->pages[index / FRAMES_PER_PAGE][index % FRAMES_PER_PAGE] = frame.number;
+}
+
+/*
+ * Forgets frames that were revoked one by one, and doubles: else a set would grow with each page that comes and goes.
+ * Done when the set has doubled since the last time. The set's process is the running one.
+ */
+static void tidy(struct object_view_set *set) {
+    uint64_t kept = 0;
+    for (uint64_t i = 0; i < set->count; i++) {
+        frame_t frame = view_set_frame(set, i);
+        pte_t *entry = window_pte(EPHMAP_BASE + frame_address(frame));
+        if (!pte_present(*entry) || (*entry & PTE_SEEN) || frame_info(frame)->object != set->object)
+            continue;
+        *entry |= PTE_SEEN;
+        put_frame(set, kept++, frame);
+    }
+    for (uint64_t i = 0; i < kept; i++)
+        *window_pte(EPHMAP_BASE + frame_address(view_set_frame(set, i))) &= ~PTE_SEEN;
+    set->count = kept;
+    set->tidy_at = 2 * kept < VIEW_SET_INLINE ? VIEW_SET_INLINE : 2 * kept;
+}
+
 bool view_set_record(struct object_view_set *set, frame_t frame) {
+    if (set->count == set->tidy_at)
+        tidy(set);
     if (set->count < VIEW_SET_INLINE) {
         set->inline_frames[set->count++] = frame.number;
         return true;
@@ -45,8 +78,7 @@ bool view_set_record(struct object_view_set *set, frame_t frame) {
         set->pages[page] = global_alloc_pages(1);
     if (set->pages[page] == NULL)
         return false;
-    set->pages[page][index % FRAMES_PER_PAGE] = frame.number;
-    set->count++;
+    put_frame(set, set->count++, frame);
     return true;
 }
 
@@ -75,6 +107,7 @@ static struct object_view_set *add_set(struct process *process, struct memory_ob
     set->object = object;
     set->process = process;
     set->handles = handles;
+    set->tidy_at = VIEW_SET_INLINE;
     list_push_front(&object->view_sets, &set->object_link);
     list_push_back(&process->view_sets, &set->process_link);
     return set;

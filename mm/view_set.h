@@ -23,6 +23,7 @@ struct object_view_set {
     struct process *process;
     uint32_t handles; /* how many opens */
     uint64_t count;   /* frames recorded */
+    uint64_t tidy_at; /* when so many are recorded, those that have lost their windows are forgotten */
     uint32_t inline_frames[VIEW_SET_INLINE];
     uint32_t **pages; /* further ones: an array of GLOBAL pages of frame numbers */
 };

@@ -96,7 +96,9 @@ bool vm_range_mapped(vaddr_t address, uint64_t bytes);
  */
 MUST_USE enum status vm_futex_key(vaddr_t address, struct memory_object **object, uint64_t *offset);
 
-/* The object lost the pages from `page` on: takes them out of the calling process's mappings. The next touch is ERR_IO.
+/*
+ * The object lost the pages from `page` on: takes them out of the calling process's mappings. The next touch is
+ * ERR_IO.
  */
 void vm_forget_pages(struct memory_object *object, uint64_t page);
 

@@ -14,7 +14,9 @@
 #include "kernel/process.h"
 #include "mm/vma.h"
 
-/* Whether the process is a vfork child that runs in its parent's user half. The parent waits, so its fields are stable.
+/*
+ * Whether the process is a vfork child that runs in its parent's user half. The parent waits, so its fields are
+ * stable.
  */
 static inline bool user_half_is_lent(const struct process *process) {
     return process->vfork_parent && process->user_space == process->vfork_parent->process->user_space;
@@ -26,7 +28,9 @@ static inline bool area_is_own(const struct vma *area) {
     return !user_half_is_lent(process) || area->maker == process->id;
 }
 
-/* The reference on its object that an area holds, if it has one, and the return of it: for lent areas nothing is done.
+/*
+ * The reference on its object that an area holds, if it has one, and the return of it: for lent areas nothing is
+ * done.
  */
 void area_take_object(const struct vma *area);
 void area_drop_object(const struct vma *area);

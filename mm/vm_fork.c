@@ -82,7 +82,9 @@ enum status vm_fork(struct process *child) {
     return status;
 }
 
-/* Empties a table of the child and all below it: the lowest level drops references, every table goes back to be freed.
+/*
+ * Empties a table of the child and all below it: the lowest level drops references, every table goes back to be
+ * freed.
  */
 static void take_down(struct gather *gather, frame_t table, unsigned level) {
     pte_t *view = ephmap_scratch(table);

@@ -27,7 +27,8 @@ static inline bool frame_is_exclusive(frame_t frame) {
     return info->class == FRAME_USER && info->refs == 1;
 }
 
-/* The one place that says what an area's rights mean for the hardware. `write`: now; else a private one copies first.
+/*
+ * The one place that says what an area's rights mean for the hardware. `write`: now; else a private one copies first.
  */
 static inline pte_t page_entry(const struct vma *area, frame_t frame, bool write) {
     pte_t entry = frame_address(frame) | PTE_USER | PTE_ACCESSED;

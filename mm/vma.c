@@ -89,7 +89,9 @@ static struct vma *balance(struct vm *vm, struct vma *area) {
     return area;
 }
 
-/* Upwards from a node that changed, until nothing is left to correct: what a parent knows is what its child said last.
+/*
+ * Upwards from a node that changed, until nothing is left to correct: what a parent knows is what its child said
+ * last.
  */
 static void repair(struct vm *vm, struct vma *area) {
     while (area) {

@@ -1,4 +1,5 @@
-/* Conformance: what a program gets for touching what it may not: signal, si_code, si_addr; guard pages and the stack.
+/*
+ * Conformance: what a program gets for touching what it may not: signal, si_code, si_addr; guard pages and the stack.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -8,6 +9,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 #include "tests/user/lib/test.h"
@@ -148,6 +150,47 @@ static void past_end_of_file(void) {
     CHECK_OK(unlink(path));
 }
 
+static volatile unsigned long seen_vector, seen_error, seen_cr2;
+
+static void note_context(int signal, siginfo_t *info, void *context) {
+    const ucontext_t *user = context;
+    seen_vector = (unsigned long)user->uc_mcontext.gregs[REG_TRAPNO];
+    seen_error = (unsigned long)user->uc_mcontext.gregs[REG_ERR];
+    seen_cr2 = (unsigned long)user->uc_mcontext.gregs[REG_CR2];
+    note_fault(signal, info, context);
+}
+
+/* What a program that does its own paging looks at: which access it was. A timer or a system call leaves no trace. */
+static void context_says_why(void) {
+    enum { PROTECTION = 13, PAGE_FAULT = 14, PRESENT = 1, WRITE = 2, USER = 4 };
+    struct sigaction action = {.sa_sigaction = note_context, .sa_flags = SA_SIGINFO};
+    uint8_t *memory = map(2 * PAGE, PROT_READ | PROT_WRITE);
+    CHECK_OK(sigaction(SIGSEGV, &action, NULL));
+    CHECK_OK(mprotect(memory, PAGE, PROT_READ));
+    CHECK_EQ(memory[0], 0);
+    const struct {
+        uintptr_t address;
+        enum access access;
+        unsigned error;
+    } faults[] = {
+        {(uintptr_t)memory + 7, STORE, PRESENT | WRITE | USER},
+        {8, LOAD, USER},
+        {8, STORE, WRITE | USER},
+        {0xffffffff80000000, LOAD, PRESENT | USER}, /* whether there is anything or not */
+        {0xffff800000000000, STORE, PRESENT | WRITE | USER},
+        {0xfffffffffffff000, STORE, PRESENT | WRITE | USER},
+    };
+    for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++) {
+        CHECK_EQ(touch(faults[i].address, faults[i].access), SIGSEGV);
+        CHECK_EQ(seen_vector, PAGE_FAULT);
+        CHECK_EQ(seen_error, faults[i].error);
+        CHECK_EQ(seen_cr2, faults[i].address);
+    }
+    CHECK_EQ(touch(0x0123456789abcdef, LOAD), SIGSEGV);
+    CHECK_EQ(seen_vector, PROTECTION);
+    CHECK_EQ(seen_error, 0);
+}
+
 static void unhandled(void *argument) { *(volatile char *)argument = 1; }
 
 static void default_is_death(void) {
@@ -213,6 +256,7 @@ static const struct test_case cases[] = {
     {"text-and-nx", program_text},
     {"kernel-half", kernel_half},
     {"past-end-of-file", past_end_of_file},
+    {"context", context_says_why},
     {"unhandled-kills", default_is_death},
     {"blocked-kills", blocked_is_death},
     {"stack-growth", stack_grows},

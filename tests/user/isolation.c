@@ -212,6 +212,54 @@ static void process_switches(void) {
     }
 }
 
+enum { HANDOVERS = 20 };
+static int to_reader[2], to_idler[2];
+
+/* Blocks with another process ready to run, and is woken by a thread of its own when that process sleeps again. */
+static void *read_bytes(void *unused) {
+    char byte = 0;
+    for (int i = 0; i < HANDOVERS; i++) {
+        CHECK_EQ(write(to_idler[1], &byte, 1), 1);
+        CHECK_EQ(read(to_reader[0], &byte, 1), 1); /* touches the pipe's page after the writer's user code has run */
+    }
+    return unused;
+}
+
+/* FLUSH-CONTROL: an exit after user code of any thread of the process pays a flush; each switch to the process, too. */
+static void flush_after_thread_switch(void) {
+    test_needs_penumbra();
+    pthread_t reader;
+    char byte = 0;
+    CHECK_OK(pipe(to_reader));
+    CHECK_OK(pipe(to_idler));
+    pid_t idler = fork();
+    if (idler == 0) {
+        CHECK_OK(close(to_idler[1]));
+        while (read(to_idler[0], &byte, 1) == 1) {
+        }
+        _exit(0);
+    }
+    int error = pthread_create(&reader, NULL, read_bytes, NULL);
+    CHECK_EQ(error, 0);
+    test_sleep_ms(5);
+    struct asi_counters before = penumbra_counters(0);
+    for (int i = 0; i < HANDOVERS; i++) {
+        CHECK_EQ(write(to_reader[1], &byte, 1), 1);
+        test_sleep_ms(3);
+    }
+    struct asi_counters after = penumbra_counters(0);
+    pthread_join(reader, NULL);
+    CHECK_OK(close(to_idler[1]));
+    CHECK_EXITED(test_wait(idler));
+    if (mode_is(ASI_MODE_NAIVE) && penumbra_state().flush.kind != ASI_FLUSH_OFF) {
+        unsigned long long exits = penumbra_exits(&after) - penumbra_exits(&before);
+        unsigned long long switches = after.process_switches - before.process_switches;
+        CHECK(exits >= 2 * HANDOVERS);
+        /* Some exits follow a switch that has flushed, with no user code between. */
+        CHECK(after.control_flushes - before.control_flushes + HANDOVERS / 2 >= exits + switches);
+    }
+}
+
 /* The counters are an array of 64-bit numbers: compare them as such. */
 static void counters_add_up(void) {
     test_needs_penumbra();
@@ -268,6 +316,34 @@ static void truncation_revokes(void) {
     CHECK_OK(unlink(path));
 }
 
+/* Another process truncates a file that is mapped: its frames are the file's no more, and nobody's secret. */
+static void truncation_under_mapping(void) {
+    test_needs_penumbra();
+    const char *path = test_path("truncate-mapped");
+    int fd = test_file(path, PAGES * TEST_PAGE);
+    for (int private = 0; private < 2; private ++) {
+        CHECK_OK(ftruncate(fd, PAGES * TEST_PAGE));
+        uint8_t *memory = mmap(NULL, PAGES * TEST_PAGE, PROT_READ, private ? MAP_PRIVATE : MAP_SHARED, fd, 0);
+        CHECK((void *)memory != MAP_FAILED);
+        for (int page = 0; page < PAGES; page++) {
+            CHECK_EQ(((volatile uint8_t *)memory)[page * TEST_PAGE] < 256, 1);
+        }
+        pid_t pid = fork();
+        if (pid == 0) {
+            CHECK_OK(munmap(memory, PAGES * TEST_PAGE));
+            CHECK_OK(ftruncate(fd, 0));
+            check_clean("truncated");
+            _exit(0);
+        }
+        CHECK_EXITED(test_wait(pid));
+        check_clean("truncated by another process");
+        CHECK_OK(munmap(memory, PAGES * TEST_PAGE));
+        check_clean("unmapped");
+    }
+    CHECK_OK(close(fd));
+    CHECK_OK(unlink(path));
+}
+
 /* One of two processes closes: only its own views go. One truncates: both lose them. */
 static void revoke_between_processes(void) {
     test_needs_penumbra();
@@ -312,9 +388,11 @@ static const struct test_case cases[] = {
     {"thread-switches", thread_switches},
     {"idle-switches", idle_and_back},
     {"process-switches", process_switches},
+    {"flush-after-thread-switch", flush_after_thread_switch},
     {"counters-add-up", counters_add_up},
     {"close-revokes", close_revokes},
     {"truncation-revokes", truncation_revokes},
+    {"truncation-under-mapping", truncation_under_mapping},
     {"revoke-between-processes", revoke_between_processes},
 };
 TEST_MAIN(cases)

@@ -14,8 +14,8 @@
  *
  * After each case: the audit is clean; processes, threads, frames and kernel heap are as before; and what the case
  * printed is what it printed in the first mode (SAME). The kernel may keep what it caches on first use (the pages of a
- * program that was never run): a case that seems to have lost memory runs again, and only what it loses every time is
- * lost.
+ * program that was never run; a table for the runner's views of a part of memory where it had none): a case that seems
+ * to have lost memory runs again, and only what it loses every time is lost.
  */
 #include "tests/user/lib/run_program.h"
 
@@ -32,7 +32,7 @@
 #include "tests/user/lib/penumbra.h"
 #include "tests/user/lib/test.h"
 
-enum { MAX_CASES = 600, MODE_LINUX = ASI_MODES, ATTEMPTS = 3 };
+enum { MAX_CASES = 600, MODE_LINUX = ASI_MODES, ATTEMPTS = 8 };
 
 struct settings {
     char text[4096];

@@ -100,6 +100,33 @@ static void interval_timer(void) {
     CHECK_EQ(alarm(0), 0);
 }
 
+static bool is_prompt(uint64_t start) {
+    uint64_t took = test_now_ns() - start;
+    CHECK(took >= 1900000);
+    return took < 4500000;
+}
+
+/* The signal does not wait for a tick that comes anyway. How prompt the machine is, which has other things to do, shows
+ * in sleeps of the same length. */
+static void timer_is_prompt(void) {
+    struct itimerval timer = {.it_value = {.tv_usec = 2000}};
+    int prompt_timers = 0, prompt_sleeps = 0;
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGALRM);
+    CHECK_OK(sigprocmask(SIG_BLOCK, &set, NULL));
+    for (int i = 0; i < 60; i++) {
+        uint64_t start = test_now_ns();
+        CHECK_OK(setitimer(ITIMER_REAL, &timer, NULL));
+        CHECK_EQ(sigwaitinfo(&set, NULL), SIGALRM);
+        prompt_timers += is_prompt(start);
+        start = test_now_ns();
+        test_sleep_ms(2);
+        prompt_sleeps += is_prompt(start);
+    }
+    CHECK(prompt_timers >= prompt_sleeps / 2);
+}
+
 static void alarm_kills(void *argument) {
     struct itimerval timer = {.it_value = {.tv_usec = 20000}};
     CHECK_OK(setitimer(ITIMER_REAL, &timer, NULL));
@@ -119,6 +146,7 @@ static void alarm_default(void) {
 static const struct test_case cases[] = {
     {"clock-gettime", clocks_advance}, {"clocks-agree", clocks_agree},
     {"nanosleep", sleeps_long_enough}, {"nanosleep-interrupted", sleep_is_interrupted},
-    {"setitimer", interval_timer},     {"alarm-default", alarm_default},
+    {"setitimer", interval_timer},     {"setitimer-prompt", timer_is_prompt},
+    {"alarm-default", alarm_default},
 };
 TEST_MAIN(cases)

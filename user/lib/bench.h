@@ -41,7 +41,8 @@ extern const unsigned bench_row_count;
 extern const struct bench_row bench_pread4k, bench_pread64, bench_pread64k, bench_pread1m, bench_pwrite4k;
 extern const struct bench_row bench_openclose, bench_stat;
 /* bench_memory.c */
-extern const struct bench_row bench_mmapmunmap, bench_anonfault, bench_filefault, bench_cowfault, bench_brk;
+extern const struct bench_row bench_mmapmunmap, bench_touchfree, bench_anonfault, bench_filefault, bench_cowfault,
+    bench_brk;
 /* bench_process.c */
 extern const struct bench_row bench_forkexit, bench_forkexec;
 /* bench_switch.c */

@@ -11,7 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { UNTOUCHED_BYTES = 65536, MADVISE_NOHUGEPAGE = 15 };
+enum { UNTOUCHED_BYTES = 65536, TOUCHED_PAGES = 16, MADVISE_NOHUGEPAGE = 15 };
 
 static volatile char *region;
 static pid_t sharer;     /* the child that makes pages shared */
@@ -73,6 +73,16 @@ static int map_big_file(unsigned pages) {
     return 0;
 }
 
+/* A page's whole life: it is zeroed once in it, here when it is unmapped, on another kernel when it is touched. */
+static int touchfree_run(unsigned count) {
+    for (unsigned i = 0; i < count; i++) {
+        if (map_anonymous(TOUCHED_PAGES) < 0 || write_each_page(TOUCHED_PAGES) < 0 || unmap_region(TOUCHED_PAGES) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
 /* A child that does nothing but share the region. It is asleep when this returns, or soon after. */
 static int share_with_child(void) {
     int ends[2];
@@ -130,6 +140,9 @@ const struct bench_row bench_anonfault = {
     .run = write_each_page,
     .restore = unmap_region,
 };
+
+const struct bench_row bench_touchfree = {
+    .slug = "touchfree", .title = "map, touch, unmap 64K", .count = 100, .run = touchfree_run};
 
 const struct bench_row bench_filefault = {
     .slug = "filefault",

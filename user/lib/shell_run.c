@@ -187,7 +187,9 @@ static void become_member(const struct shell *shell, pid_t group, bool backgroun
     }
 }
 
-/* Starts one command of a pipeline, reading from `input` (closed here) and writing to a new pipe unless it is the last.
+/*
+ * Starts one command of a pipeline, reading from `input` (closed here) and writing to a new pipe unless it is the
+ * last.
  */
 static pid_t start_command(struct shell *shell, const struct pipeline *pipeline, unsigned index, pid_t group,
                            int *input) {

@@ -1,4 +1,5 @@
-/* Running one test program with a time limit, and keeping what it printed. The runner's own; see tests/user/runner.c.
+/*
+ * Running one test program with a time limit, and keeping what it printed. The runner's own; see tests/user/runner.c.
  */
 #ifndef TESTS_USER_LIB_RUN_PROGRAM_H
 #define TESTS_USER_LIB_RUN_PROGRAM_H

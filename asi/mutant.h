@@ -1,0 +1,30 @@
+/*
+ * Deliberate breaks of the invariants, for `make mutants`: each is compiled in by its name (-DMUTANT_name=1) and never
+ * otherwise; the build shows that a checker catches it. In a normal build mutant(name) is the constant false.
+ *
+ *   name                       breaks           by
+ *   scratch_entry_stays        REACH            a scratch view's entry is left behind
+ *   secret_as_global           REACH            file pages are allocated as GLOBAL
+ *   window_survives_close      REVOKE           the last close clears no window
+ *   window_survives_truncate   REVOKE           a page leaves its object, other processes keep their windows
+ *   scrub_skipped              CLEAN            frames are freed as they are
+ *   stack_left_dirty           CLEAN            a dying thread does not clear its stack (arch/transition.asm)
+ *   return_unrestricted        GATE             ring 3 is entered without going back to the restricted space
+ *   cr3_written_elsewhere      GATE             a CR3 write outside the transition code
+ *   exit_without_control_flush FLUSH-CONTROL    asi_leave() pays nothing
+ *   switch_without_control_flush FLUSH-CONTROL  a process switch pays no IBPB
+ *   enter_without_data_flush   FLUSH-DATA       the way back to the restricted space pays no VERW
+ *   switch_without_data_flush  FLUSH-DATA       a process switch pays no VERW
+ */
+#ifndef ASI_MUTANT_H
+#define ASI_MUTANT_H
+
+/* 1 where MUTANT_name is defined as 1, else 0: a list of arguments gains an element only if the macro has its value. */
+#define MUTANT_FOUND_1                      0,
+#define mutant(name)                        MUTANT_VALUE(MUTANT_##name)
+#define MUTANT_VALUE(value)                 MUTANT_FOUND(value)
+#define MUTANT_FOUND(value)                 MUTANT_LIST(MUTANT_FOUND_##value)
+#define MUTANT_LIST(found)                  MUTANT_SECOND(found 1, 0, )
+#define MUTANT_SECOND(ignored, second, ...) second
+
+#endif
