@@ -6,7 +6,7 @@ BUILD ?= build
 FIRMWARE ?= bios
 ACCEL    ?= tcg
 SMP      ?= 1
-MEM      ?= 512M
+MEM      ?= 256M
 MODE     ?= asi
 CMDLINE  ?=
 PROG     ?=
@@ -82,7 +82,7 @@ help:
 
 ## make              the kernel ($BUILD/penumbra.elf) and the archive of programs
 ## make run          boot it in QEMU, by GRUB from an ISO image; installs what is missing on a Debian machine
-##                   FIRMWARE=bios|uefi  ACCEL=tcg|kvm  SMP=1  MEM=512M  MODE=asi|naive|classic|none
+##                   FIRMWARE=bios|uefi  ACCEL=tcg|kvm  SMP=1  MEM=256M  MODE=asi|naive|classic|none
 ##                   CMDLINE="…"  more words for the kernel's command line
 ##                   PROG=file ARGS="…"  run this static Linux program instead of the benchmark
 ## make bench        the benchmark with instructions for ticks, the same in every run

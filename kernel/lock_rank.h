@@ -7,7 +7,7 @@
 #define KERNEL_LOCK_RANK_H
 
 enum lock_rank {
-    RANK_NAMES = 1,  /* the name tree (kernel/vfs.c) */
+    RANK_NAMES = 1,  /* the name tree (kernel/names.c) */
     RANK_HANDLES,    /* a process's handle table */
     RANK_SPACE,      /* a user address space: VMAs and page tables */
     RANK_FILE,       /* an open file's position */

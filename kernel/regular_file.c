@@ -13,7 +13,8 @@
 #include "mm/frame.h"
 #include "mm/object.h"
 
-#define RESERVE_SHARE 32 /* one part in so many of the memory is not for files */
+#define RESERVE_SHARE 32  /* one part in so many of the memory is not for files */
+#define RESERVE_LEAST 768 /* frames; nor are these: a process can be made of them after the last piece was written */
 
 static enum status regular_open(struct file *file) {
     file->object = file->inode->object;
@@ -38,7 +39,7 @@ static bool no_space(const struct memory_object *object, uint64_t end) {
     if (reserve == 0) {
         struct frame_counts counts;
         frame_count(&counts);
-        reserve = counts.total / RESERVE_SHARE;
+        reserve = counts.total / RESERVE_SHARE + RESERVE_LEAST;
     }
     return frame_free_count() < reserve;
 }

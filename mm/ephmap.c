@@ -34,17 +34,22 @@ static vaddr_t scratch_address(unsigned slot) {
     return EPHMAP_SCRATCH_BASE + (this_cpu->index * EPHMAP_SCRATCH_SLOTS + slot) * PAGE_SIZE;
 }
 
-void *ephmap_scratch(frame_t frame) {
-    this_cpu->views_held++;
-    if (!ephmap_enabled)
-        return physmap(frame);
+/* A slot that nobody holds and whose last translation is flushed. */
+static unsigned free_slot(void) {
     uint64_t busy = this_cpu->scratch_held | this_cpu->scratch_pending | COPY_SLOTS;
-    if (busy == UINT64_MAX) {
+    if (__builtin_expect(busy == UINT64_MAX, 0)) {
         ephmap_flush();
         busy = this_cpu->scratch_held | COPY_SLOTS;
         ensure(busy != UINT64_MAX);
     }
-    unsigned slot = (unsigned)__builtin_ctzl(~busy);
+    return (unsigned)__builtin_ctzl(~busy);
+}
+
+void *ephmap_scratch(frame_t frame) {
+    this_cpu->views_held++;
+    if (!ephmap_enabled)
+        return physmap(frame);
+    unsigned slot = free_slot();
     this_cpu->scratch_held |= 1UL << slot;
     vaddr_t address = scratch_address(slot);
     *window_pte(address) = pte_kernel_data(frame, false);
@@ -79,10 +84,20 @@ void ephmap_flush(void) {
 
 void ephmap_scrub(frame_t frame) {
     asi_expect(ASI_CAUSE_ZERO);
-    void *view = ephmap_scratch(frame);
+    if (!ephmap_enabled) {
+        memset(physmap(frame), 0, PAGE_SIZE);
+        return;
+    }
+    /* A scratch view, got and put at once: each page that a process gives up comes by here. */
+    unsigned slot = free_slot();
+    vaddr_t address = scratch_address(slot);
+    pte_t *entry = window_pte(address);
+    *entry = pte_kernel_data(frame, false);
     if (!mutant(scrub_skipped))
-        memset(view, 0, PAGE_SIZE);
-    ephmap_scratch_put(view);
+        memset((void *)address, 0, PAGE_SIZE);
+    *entry = 0;
+    this_cpu->scratch_pending |= 1UL << slot;
+    this_cpu->counters.views_mapped++;
 }
 
 void ephmap_copy_frame(frame_t to, frame_t from) {

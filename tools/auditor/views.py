@@ -72,9 +72,19 @@ class Bookkeeping:
     def family(self, root):
         """The processes that have the root's user half: itself, and those that a vfork lends it to."""
         process = self.processes.get(root.frame)
-        if process is None or process.user_space == 0:
+        if process is None:
+            return {root.owner} | self._family_of_unlisted(root)
+        if process.user_space == 0:
             return {root.owner}
         return {root.owner} | {other.id for other in self.processes.values() if other.user_space == process.user_space}
+
+    def _family_of_unlisted(self, root):
+        """A vfork child that is still being built is in no list, and no processor runs it: its user half tells."""
+        look, half = self.look, self.look.map.USER_SLOTS
+        mine = look.ram.table(root.frame)[:half]
+        if not any(mine) or any(look.root_of(cpu) is root for cpu in look.cpus):
+            return set()
+        return {other.owner for other in look.roots.values() if look.ram.table(other.frame)[:half] == mine}
 
     def _views_of(self, object_address):
         """Process → (handles, frames recorded) for one object."""
