@@ -18,12 +18,18 @@ static const syscall_handler handlers[SYSCALL_NUMBERS] = {
 #undef SYSCALL_ENTRY
 };
 
+/* What C libraries try at every start and do without: it would only be noise among the program's output. */
+static bool is_only_tried(uint64_t number) {
+    enum { RSEQ = 334, CLONE3 = 435 };
+    return number == RSEQ || number == CLONE3;
+}
+
 /* Each unknown call is logged once, so that a user sees what a program would want. */
 static void log_unknown(uint64_t number) {
     static uint64_t seen[SYSCALL_NUMBERS / 64];
     this_cpu->counters.syscalls_unknown++;
     process_current()->counters.syscalls_unknown++;
-    if (number >= SYSCALL_NUMBERS)
+    if (number >= SYSCALL_NUMBERS || is_only_tried(number))
         return;
     uint64_t bit = 1UL << (number % 64);
     if (!(__atomic_fetch_or(&seen[number / 64], bit, __ATOMIC_RELAXED) & bit))

@@ -26,7 +26,7 @@
 
 #define LOW_MEMORY_END 0x100000UL                /* firmware's and real mode's: left alone */
 #define EARLY_END      (4 * PAGE_DIRECTORY_SPAN) /* what the early space maps */
-#define SCRUB_AT_BOOT (1UL << 32) /* bytes cleared before the first process; the rest when idle */
+#define SCRUB_AT_BOOT  (1UL << 32)               /* bytes cleared before the first process; the rest when idle */
 
 extern char image_start[], image_end[], init_start[], init_end[], text_start[], text_end[], rodata_start[],
     rodata_end[];

@@ -377,6 +377,22 @@ static void revoke_between_processes(void) {
     CHECK_OK(unlink(path));
 }
 
+/* The tables that a vfork child makes in the user half it was lent are its owner's: the child goes, they stay. */
+static void vfork_leaves_no_tables(void) {
+    test_needs_penumbra();
+    char *far = (char *)0x100000000000; /* a slot of the user half that nothing else is in */
+    pid_t pid = vfork();
+    if (pid == 0) {
+        syscall(SYS_mmap, far, TEST_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0L);
+        *(volatile char *)far = 1;
+        _exit(0);
+    }
+    CHECK_EXITED(test_wait(pid));
+    check_clean("after a vfork child has mapped something");
+    CHECK_OK(munmap(far, TEST_PAGE));
+    check_clean("and its parent has unmapped it");
+}
+
 static const struct test_case cases[] = {
     {"audit-clean", audit_clean},
     {"audit-catches-secret", catches_secret},
@@ -394,5 +410,6 @@ static const struct test_case cases[] = {
     {"truncation-revokes", truncation_revokes},
     {"truncation-under-mapping", truncation_under_mapping},
     {"revoke-between-processes", revoke_between_processes},
+    {"vfork-leaves-no-tables", vfork_leaves_no_tables},
 };
 TEST_MAIN(cases)

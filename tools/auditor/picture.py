@@ -2,6 +2,7 @@
 
 A root is found by its shape, not by any list of the kernel's: a LOCAL frame whose slot PTWINDOW leads back to itself.
 """
+import zlib
 from array import array
 from collections import Counter
 
@@ -27,6 +28,7 @@ class FrameTable:
 
     def __init__(self, data):
         self.count = len(data) // 24
+        self.checksum = zlib.crc32(data)
         self.classes = data[0::24]
         halves = array('I', data)
         self.refs, self.owners = halves[1::6], halves[2::6]

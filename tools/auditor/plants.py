@@ -63,7 +63,8 @@ class Planter:
         """A random frame of a class (and owner, and with or without an object), or None."""
         table, number = self.look.frames, self.kernel.class_number(cls)
         choice = [i for i in range(1, table.count) if table.classes[i] == number
-                  and (owner is None or table.owners[i] == owner) and (with_object is None or bool(table.objects[i]) == with_object)]
+                  and (owner is None or table.owners[i] == owner)
+                  and (with_object is None or bool(table.objects[i]) == with_object)]
         return self.rng.choice(choice) if choice else None
 
     def windows(self):

@@ -31,9 +31,10 @@ class Surface:
             regions = REGIONS if region == 'all' else (region,)
             row = [sum(self.kib(each, name) for each in regions) for name in CLASSES]
             print(f'{region:10}' + ''.join(f'{kib or "·":>10}' for kib in (*row, sum(row))))
-        print(f'The machine holds {self.private} KiB of classes USER, SECRET, LOCAL and DIRTY. {self.reached()} KiB of them '
-              f'({100 * self.reached() / self.private:.2f}%) are mapped here, {self.kib("EPHMAP", "SECRET")} KiB by windows on '
-              'what it has open; with PHYSMAP it would be 100%.')
+        reached, views = self.reached(), self.kib('EPHMAP', 'SECRET')
+        print(f'The machine holds {self.private} KiB of classes USER, SECRET, LOCAL and DIRTY. {reached} KiB of them '
+              f'({100 * reached / self.private:.2f}%)\nare mapped here, {views} KiB by windows on what it has open; '
+              'with PHYSMAP it would be 100%.')
 
 
 def surface_of(look, which):

@@ -1,7 +1,7 @@
 """The kernel's own records, as far as rules need them: who has which object open, and whose user half is lent.
 
 LOGICAL ACCESS is about handles, and only the kernel's GLOBAL lists say who has which. They are read by offset, with
-none of the kernel's code; a process in them counts for the root that it names, and under that root's owner, or not at all.
+none of the kernel's code; a process in them counts for the root that it names, under that root's owner, or not at all.
 """
 LIMIT = 100000  # links followed before a list is called endless
 
