@@ -20,7 +20,7 @@ static void print_ratio(const struct bench_result *result, const struct bench_re
     if (result == NULL || baseline == NULL) {
         printf("%*s", width, "-");
     } else {
-        printf("%*.3f", width, result->ticks_median / baseline->ticks_median);
+        printf("%*.3f", width, result->ticks_min / baseline->ticks_min);
     }
 }
 
@@ -52,7 +52,7 @@ static void print_header(const struct bench_plan *plan, const struct bench_repor
             printf(" %s", asi_mode_name(mode));
         }
     }
-    printf("; flush %s; TSC %.1f MHz; ticks = median of %u samples", flush, (double)report->state.tsc_hz / 1e6,
+    printf("; flush %s; TSC %.1f MHz; ticks = least of %u samples", flush, (double)report->state.tsc_hz / 1e6,
            plan->samples);
     if (bench_big_file_bytes() != 0) {
         printf("; file %" PRIu64 " MiB", bench_big_file_bytes() >> 20);
@@ -70,7 +70,7 @@ static void print_row(const struct bench_report *report, unsigned row) {
     if (none == NULL) {
         printf("%9s ", "-");
     } else {
-        printf("%9.0f ", none->ticks_median);
+        printf("%9.0f ", none->ticks_min);
     }
     print_ratio(result_of(report, ASI_MODE_CLASSIC, row), none, 7);
     print_ratio(naive, none, 7);
@@ -147,7 +147,7 @@ static unsigned row_named(const char *slug) {
 
 /* Operations per second against mode none, as Linux's figures are given. */
 static void print_change(const char *name, const struct bench_result *result, const struct bench_result *none) {
-    double change = 100 * (none->ticks_median / result->ticks_median - 1);
+    double change = 100 * (none->ticks_min / result->ticks_min - 1);
     printf("%s %+.1f%% with %.4g exits per read", name, change, per_operation(exits_of(result), result));
 }
 
