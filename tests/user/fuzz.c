@@ -20,7 +20,7 @@
 #include "tests/user/lib/penumbra.h"
 #include "tests/user/lib/test.h"
 
-enum { ROUNDS = 30, CALLS = 3000, LIMIT_MS = 300, BUFFERS = 64 * 1024, PATHS = 8, CALLS_END = 460 };
+enum { ROUNDS = 12, CALLS = 3000, LIMIT_MS = 300, BUFFERS = 64 * 1024, PATHS = 8, CALLS_END = 460 };
 
 static uint64_t state;
 static uint8_t *buffers;
