@@ -46,14 +46,8 @@ struc pushed
     .cs resq 1
 endstruc
 
-section .entry.text progbits alloc exec nowrite align=16
-
-; System call. In: rcx = user rip, r11 = user rflags, rax = number; rsp still the user's. Same frame as an interrupt's.
-syscall_entry:
-    swapgs
-    mov [gs:CPU_USER_RSP], rsp
-    cmp byte [gs:CPU_SPLIT], 0
-    jne syscall_split
+; The frame of a system call, on the thread's stack, in the shape that an interrupt's has.
+%macro push_system_call 0
     mov rsp, [gs:CPU_STACK_TOP]
     push qword USER_DS
     push qword [gs:CPU_USER_RSP]
@@ -63,6 +57,17 @@ syscall_entry:
     push rax
     push qword FRAME_SYSCALL
     push_registers
+%endmacro
+
+section .entry.text progbits alloc exec nowrite align=16
+
+; System call. In: rcx = user rip, r11 = user rflags, rax = number; rsp still the user's. Same frame as an interrupt's.
+syscall_entry:
+    swapgs
+    mov [gs:CPU_USER_RSP], rsp
+    cmp byte [gs:CPU_SPLIT], 0
+    jne syscall_split
+    push_system_call
 syscall_framed:
     mov rdi, rsp
     sti
@@ -88,15 +93,7 @@ syscall_framed:
 syscall_split:
     mov rsp, [gs:CPU_KERNEL_ROOT]
     load_root rsp
-    mov rsp, [gs:CPU_STACK_TOP]
-    push qword USER_DS
-    push qword [gs:CPU_USER_RSP]
-    push r11
-    push qword USER_CS
-    push rcx
-    push rax
-    push qword FRAME_SYSCALL
-    push_registers
+    push_system_call
     charge FLUSH_CR3_TICKS
     jmp syscall_framed
 

@@ -12,59 +12,38 @@
 
 enum seek_from { SEEK_SET, SEEK_CUR, SEEK_END, SEEK_DATA, SEEK_HOLE };
 
-static enum status plain(struct syscall *call, enum transfer_direction direction, uint64_t offset) {
+enum buffer_shape { ONE_BUFFER, VECTOR_OF_BUFFERS };
+
+/* All of read and write: handle, buffer or vector, bytes or count in the first three arguments. */
+static enum status move(struct syscall *call, enum transfer_direction direction, enum buffer_shape shape,
+                        uint64_t offset) {
     struct file *file;
     size_t done = 0;
     enum status status = handle_get((int)call->arg[0], &file);
     if (status != OK)
         return status;
-    status = transfer(file, direction, call->arg[1], call->arg[2], offset, &done);
+    if (shape == ONE_BUFFER)
+        status = transfer(file, direction, call->arg[1], call->arg[2], offset, &done);
+    else
+        status = transfer_vectors(file, direction, call->arg[1], (int64_t)call->arg[2], offset, &done);
     file_unref(file);
     call->result = (int64_t)done;
     return status;
 }
 
-enum status sys_read(struct syscall *call) { return plain(call, TRANSFER_READ, POSITION_OF_FILE); }
-enum status sys_write(struct syscall *call) { return plain(call, TRANSFER_WRITE, POSITION_OF_FILE); }
-
-enum status sys_pread64(struct syscall *call) {
-    if ((int64_t)call->arg[3] < 0)
-        return ERR_INVALID;
-    return plain(call, TRANSFER_READ, call->arg[3]);
+/* At the position in the fourth argument. */
+static enum status move_at(struct syscall *call, enum transfer_direction direction, enum buffer_shape shape) {
+    return (int64_t)call->arg[3] < 0 ? ERR_INVALID : move(call, direction, shape, call->arg[3]);
 }
 
-enum status sys_pwrite64(struct syscall *call) {
-    if ((int64_t)call->arg[3] < 0)
-        return ERR_INVALID;
-    return plain(call, TRANSFER_WRITE, call->arg[3]);
-}
-
-static enum status vectors(struct syscall *call, enum transfer_direction direction, uint64_t offset) {
-    struct file *file;
-    size_t done = 0;
-    enum status status = handle_get((int)call->arg[0], &file);
-    if (status != OK)
-        return status;
-    status = transfer_vectors(file, direction, call->arg[1], (int64_t)call->arg[2], offset, &done);
-    file_unref(file);
-    call->result = (int64_t)done;
-    return status;
-}
-
-enum status sys_readv(struct syscall *call) { return vectors(call, TRANSFER_READ, POSITION_OF_FILE); }
-enum status sys_writev(struct syscall *call) { return vectors(call, TRANSFER_WRITE, POSITION_OF_FILE); }
-
-enum status sys_preadv(struct syscall *call) {
-    if ((int64_t)call->arg[3] < 0)
-        return ERR_INVALID;
-    return vectors(call, TRANSFER_READ, call->arg[3]);
-}
-
-enum status sys_pwritev(struct syscall *call) {
-    if ((int64_t)call->arg[3] < 0)
-        return ERR_INVALID;
-    return vectors(call, TRANSFER_WRITE, call->arg[3]);
-}
+enum status sys_read(struct syscall *call) { return move(call, TRANSFER_READ, ONE_BUFFER, POSITION_OF_FILE); }
+enum status sys_write(struct syscall *call) { return move(call, TRANSFER_WRITE, ONE_BUFFER, POSITION_OF_FILE); }
+enum status sys_readv(struct syscall *call) { return move(call, TRANSFER_READ, VECTOR_OF_BUFFERS, POSITION_OF_FILE); }
+enum status sys_writev(struct syscall *call) { return move(call, TRANSFER_WRITE, VECTOR_OF_BUFFERS, POSITION_OF_FILE); }
+enum status sys_pread64(struct syscall *call) { return move_at(call, TRANSFER_READ, ONE_BUFFER); }
+enum status sys_pwrite64(struct syscall *call) { return move_at(call, TRANSFER_WRITE, ONE_BUFFER); }
+enum status sys_preadv(struct syscall *call) { return move_at(call, TRANSFER_READ, VECTOR_OF_BUFFERS); }
+enum status sys_pwritev(struct syscall *call) { return move_at(call, TRANSFER_WRITE, VECTOR_OF_BUFFERS); }
 
 static uint64_t size_of(const struct file *file) {
     return file->operations == &regular_operations ? file->object->size : file->content_bytes;

@@ -16,8 +16,12 @@
 #include "mm/ephmap.h"
 
 static struct spinlock frames_lock = SPINLOCK_INIT(RANK_FRAMES);
-static uint32_t free_head, dirty_head; /* 0: empty. Protected by frames_lock */
-static uint64_t free_count, dirty_count;
+/* Chained through frame.next. Protected by frames_lock. */
+struct frame_list {
+    uint32_t head; /* frame number; 0: empty */
+    uint64_t count;
+};
+static struct frame_list free_frames, dirty_frames;
 static uint32_t table_size; /* frames the table covers. Constant after frames_init */
 
 bool frame_exists(frame_t frame) { return frame.number < table_size && frame.number != 0; }
@@ -35,41 +39,39 @@ void frame_claim_at_boot(frame_t frame, enum frame_class class) {
     info->refs = 1;
 }
 
-static void push_free(frame_t frame, struct frame *info) {
-    info->class = FRAME_FREE;
+/* frames_lock held. */
+static void push(struct frame_list *list, enum frame_class class, frame_t frame) {
+    struct frame *info = frame_info(frame);
+    info->class = (uint8_t) class;
     info->refs = 0;
     info->owner = 0;
     info->object = NULL;
-    info->next = free_head;
-    free_head = frame.number;
-    free_count++;
+    info->next = list->head;
+    list->head = frame.number;
+    list->count++;
 }
 
-static void push_dirty(frame_t frame, struct frame *info) {
-    info->class = FRAME_DIRTY;
-    info->refs = 0;
-    info->owner = 0;
-    info->object = NULL;
-    info->next = dirty_head;
-    dirty_head = frame.number;
-    dirty_count++;
+/* Takes the first of a list that is not empty. frames_lock held. */
+static frame_t pop(struct frame_list *list) {
+    frame_t frame = {list->head};
+    list->head = frame_info(frame)->next;
+    list->count--;
+    return frame;
 }
 
 enum status frame_alloc(enum frame_class class, uint32_t owner, frame_t *out) {
     bool irq = spin_lock_irq(&frames_lock);
-    while (__builtin_expect(free_head == 0, 0)) {
-        bool can_scrub = dirty_head != 0;
+    while (__builtin_expect(free_frames.head == 0, 0)) {
+        bool can_scrub = dirty_frames.head != 0;
         spin_unlock_irq(&frames_lock, irq);
         if (!can_scrub)
             return ERR_NO_MEMORY;
         frame_scrub_dirty(64);
         irq = spin_lock_irq(&frames_lock);
     }
-    frame_t frame = {free_head};
+    frame_t frame = pop(&free_frames);
     struct frame *info = frame_info(frame);
     ensure(info->class == FRAME_FREE);
-    free_head = info->next;
-    free_count--;
     info->class = (uint8_t) class;
     info->refs = 1;
     info->owner = owner;
@@ -83,7 +85,7 @@ void frame_free_clean(frame_t frame) {
     struct frame *info = frame_info(frame);
     ensure(info->class != FRAME_FREE && info->class != FRAME_DIRTY && info->class != FRAME_RESERVED && info->refs <= 1);
     bool irq = spin_lock_irq(&frames_lock);
-    push_free(frame, info);
+    push(&free_frames, FRAME_FREE, frame);
     spin_unlock_irq(&frames_lock, irq);
 }
 
@@ -91,7 +93,7 @@ void frame_free_dirty(frame_t frame) {
     struct frame *info = frame_info(frame);
     ensure(info->class != FRAME_FREE && info->class != FRAME_DIRTY && info->refs <= 1);
     bool irq = spin_lock_irq(&frames_lock);
-    push_dirty(frame, info);
+    push(&dirty_frames, FRAME_DIRTY, frame);
     spin_unlock_irq(&frames_lock, irq);
 }
 
@@ -106,25 +108,21 @@ bool frame_unref(frame_t frame) {
 void frame_scrub_dirty(unsigned count) {
     for (; count > 0; count--) {
         bool irq = spin_lock_irq(&frames_lock);
-        frame_t frame = {dirty_head};
-        if (!frame_is_none(frame)) {
-            dirty_head = frame_info(frame)->next;
-            dirty_count--;
-        }
+        frame_t frame = dirty_frames.head == 0 ? FRAME_NONE : pop(&dirty_frames);
         spin_unlock_irq(&frames_lock, irq);
         if (frame_is_none(frame))
             return;
         asi_exit(ASI_CAUSE_ZERO);
         memset(physmap(frame), 0, PAGE_SIZE);
         irq = spin_lock_irq(&frames_lock);
-        push_free(frame, frame_info(frame));
+        push(&free_frames, FRAME_FREE, frame);
         spin_unlock_irq(&frames_lock, irq);
     }
 }
 
-bool frame_any_dirty(void) { return __atomic_load_n(&dirty_head, __ATOMIC_RELAXED) != 0; }
+bool frame_any_dirty(void) { return __atomic_load_n(&dirty_frames.head, __ATOMIC_RELAXED) != 0; }
 
-uint64_t frame_free_count(void) { return free_count + dirty_count; }
+uint64_t frame_free_count(void) { return free_frames.count + dirty_frames.count; }
 
 uint32_t frame_table_size(void) { return table_size; }
 
