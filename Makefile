@@ -70,7 +70,7 @@ KERNEL  := $(BUILD)/penumbra.elf
 ARCHIVE := $(BUILD)/archive.cpio
 ISO     := $(BUILD)/penumbra.iso
 
-.PHONY: FORCE all run bench test check mutants iso toolchain clean help
+.PHONY: FORCE all run bench test check mutants audit iso toolchain clean help
 .DELETE_ON_ERROR:
 .SUFFIXES:
 
@@ -90,6 +90,7 @@ help:
 ## make test         every test; make check: only those that look at the sources
 ## make audit        the outside auditor: it must catch violations planted in RAM, then find none while benchmark and
 ##                   tests run; AUDITS=500  SEED=…  (tools/audit says more: any workload, the attack surface)
+## make mutants      breaks each invariant on purpose and shows who catches it; MUTANTS="name…" for some of asi/mutant.h
 ## make iso          the ISO image; starts the benchmark, leaves a prompt
 ## make toolchain    build an x86_64-elf GCC from Debian's sources
 ## make clean        remove $BUILD (not the toolchain)
@@ -250,11 +251,10 @@ mutants:
 	@$(MAKE) --no-print-directory $(JOBS) all
 	@tests/mutants $(BUILD) $(MUTANTS)
 
-.PHONY: audit
 audit: export MEM := $(if $(filter file,$(origin MEM)),128M,$(MEM))
 audit:
 	@tools/setup
-	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory $(JOBS) all
 	@tools/audit $(BUILD) --selftest $(SEED:%=--seed %)
 	@tools/audit $(BUILD) $(AUDITS:%=--audits %) $(SEED:%=--seed %)
 

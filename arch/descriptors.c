@@ -53,7 +53,11 @@ void idt_init(void) {
         idt[nested_vectors[i].vector].ist = (uint8_t)(nested_vectors[i].stack + 1);
 }
 
-void tss_set_stack(struct cpu *cpu, uint64_t stack_top) { memcpy(cpu->tss + TSS_RSP0, &stack_top, sizeof stack_top); }
+void tss_set_stack(struct cpu *cpu) {
+    uint64_t entry_stack_top = (uint64_t)cpu->entry_stack + sizeof cpu->entry_stack;
+    uint64_t top = cpu->split ? entry_stack_top : cpu->stack_top;
+    memcpy(cpu->tss + TSS_RSP0, &top, sizeof top);
+}
 
 static void build_tss(struct cpu *cpu) {
     memset(cpu->tss, 0, TSS_SIZE);

@@ -14,7 +14,7 @@ void idt_init(void);
 /* Loads all descriptor tables on the calling CPU; sets %gs to `cpu`. Interrupts off. */
 void descriptors_load(struct cpu *cpu);
 
-/* The stack that the CPU takes when an interrupt arrives in user code. Interrupts off. */
-void tss_set_stack(struct cpu *cpu, uint64_t stack_top);
+/* The stack for interrupts that arrive in user code: the thread's, or in split mode the CPU's own. Interrupts off. */
+void tss_set_stack(struct cpu *cpu);
 
 #endif

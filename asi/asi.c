@@ -17,6 +17,7 @@
 #include "kernel/assert.h"
 #include "kernel/process.h"
 #include "mm/object.h"
+#include "mm/roots.h"
 
 /* Set in the user frame's vector word by a control flush; arch/entry.asm compares the low 16 bits only. */
 #define FRAME_FLUSHED (1UL << 32)
@@ -41,9 +42,10 @@ static bool control_tainted(void) {
     return !(thread_user_frame()->vector & FRAME_FLUSHED);
 }
 
-uint64_t asi_home_root(const struct process *process) {
-    bool restricted = asi_home_space() == SPACE_RESTRICTED;
-    return frame_address(restricted ? process->roots.restricted : process->roots.unrestricted);
+void asi_note_roots(struct cpu *cpu, const struct process *process) {
+    cpu->kernel_root = roots_address(&process->roots, SPACE_UNRESTRICTED);
+    cpu->user_root = frame_address(process->roots.user);
+    cpu->home_root = roots_address(&process->roots, asi_home_space());
 }
 
 /* --- Exit --------------------------------------------------------------------------------------------------------- */
@@ -68,7 +70,7 @@ void asi_leave(enum asi_cause cause, uint64_t site) {
     cpu->current->stack_dirty |= 1 << SPACE_UNRESTRICTED;
     cpu->scratch_pending = 0; /* flushed by the CR3 write */
     __atomic_or_fetch(&cpu->current->work, WORK_SPACE, __ATOMIC_RELAXED);
-    transition_exit(frame_address(cpu->loaded->roots.unrestricted), flags);
+    transition_exit(roots_address(&cpu->loaded->roots, SPACE_UNRESTRICTED), flags);
 }
 
 void asi_exit(enum asi_cause cause) {
@@ -119,7 +121,7 @@ uint64_t asi_prepare_return(uint32_t *flags) {
     process->counters.cr3_writes++;
     cpu->current->stack_dirty |= 1 << SPACE_RESTRICTED;
     cpu->scratch_pending = 0;
-    return frame_address(cpu->loaded->roots.restricted);
+    return roots_address(&cpu->loaded->roots, SPACE_RESTRICTED);
 }
 
 /* --- Process switch ----------------------------------------------------------------------------------------------- */

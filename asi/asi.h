@@ -54,8 +54,8 @@ uint32_t asi_switch_flags(const struct process *from, const struct process *to, 
 /* Counts what the switch to `to` pays. */
 void asi_count_switch(struct process *to, uint32_t flags);
 
-/* The root from which the process may enter ring 3. */
-uint64_t asi_home_root(const struct process *process);
+/* Notes what entry code and the GATE check need of the process whose tables are loaded. Interrupts off. */
+void asi_note_roots(struct cpu *cpu, const struct process *process);
 
 /* Marks the entry frame of the running thread: no user code has run since the last control flush, or some may have. */
 void asi_mark_frame(bool flushed);
@@ -68,6 +68,5 @@ MUST_USE enum status asi_parse_mode(const char *text, enum asi_mode *mode);
 MUST_USE enum status asi_parse_flush(const char *text, struct asi_flush *flush);
 
 const char *asi_mode_name(enum asi_mode mode);
-const char *asi_cause_name(enum asi_cause cause);
 
 #endif

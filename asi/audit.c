@@ -86,12 +86,16 @@ static bool is_shared_empty(const struct audit *audit, frame_t frame, unsigned l
     return level <= 2 && frame_equal(frame, empty) && audit->process != &kernel_process;
 }
 
+/* During a vfork the child's user tables are its parent's. */
+static bool shares_user_half(const struct audit *audit, unsigned slot) {
+    const struct user_space *space = audit->process->user_space;
+    return slot < USER_SLOTS && space != NULL && space->refs > 1;
+}
+
 static void walk(struct audit *audit, frame_t frame, unsigned level, uint64_t base) {
     struct asi_audit_report *report = audit->report;
     const pte_t *entries = table(frame);
-    /* During a vfork the child's user tables are its parent's. */
-    const bool shared =
-        table_index(base, 4) < USER_SLOTS && audit->process->user_space != NULL && audit->process->user_space->refs > 1;
+    const bool shared = shares_user_half(audit, table_index(base, 4));
     for (unsigned i = 0; i < TABLE_ENTRIES; i++) {
         pte_t entry = entries[i];
         uint64_t address = base + ((uint64_t)i << (PAGE_SHIFT + 9 * (level - 1)));
@@ -138,9 +142,7 @@ static void audit_space(struct audit *audit) {
             continue;
         if (!slot_known(slot) || (slot >= USER_SLOTS && (entry & PTE_USER)))
             violation(audit, &audit->report->reach_violations, "REACH (slot)", base, pte_frame(entry));
-        else if (!table_allowed(audit, pte_frame(entry),
-                                slot < USER_SLOTS && audit->process->user_space != NULL &&
-                                    audit->process->user_space->refs > 1))
+        else if (!table_allowed(audit, pte_frame(entry), shares_user_half(audit, slot)))
             violation(audit, &audit->report->reach_violations, "REACH (table)", base, pte_frame(entry));
         else
             walk(audit, pte_frame(entry), 3, base);

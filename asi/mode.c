@@ -20,11 +20,8 @@
 uint8_t flush_ibpb_instruction, flush_verw_instruction;
 
 static const char *const mode_names[ASI_MODES] = {"none", "classic", "naive", "asi"};
-static const char *const cause_names[ASI_CAUSES] = {"file",  "zero",  "cow",  "ipc",   "fork", "exec",
-                                                    "table", "death", "mode", "debug", "other"};
 
 const char *asi_mode_name(enum asi_mode mode) { return mode_names[mode]; }
-const char *asi_cause_name(enum asi_cause cause) { return cause_names[cause]; }
 
 static void every_thread_passes_the_gate(void) {
     bool irq = spin_lock_irq(&processes_lock);
@@ -41,11 +38,8 @@ static void every_thread_passes_the_gate(void) {
 static void set_split(struct cpu *cpu, bool split) {
     cpu->split = split;
     cpu_set_global_pages(!split);
-    cpu->kernel_root = frame_address(cpu->loaded->roots.unrestricted);
-    cpu->user_root = frame_address(cpu->loaded->roots.user);
-    cpu->home_root = asi_home_root(cpu->loaded);
-    uint64_t entry_stack_top = (uint64_t)cpu->entry_stack + sizeof cpu->entry_stack;
-    tss_set_stack(cpu, split ? entry_stack_top : cpu->stack_top);
+    asi_note_roots(cpu, cpu->loaded);
+    tss_set_stack(cpu);
 }
 
 enum status asi_set_mode(enum asi_mode mode) {

@@ -165,12 +165,6 @@ void handles_fork(struct process *child) {
     inode_ref(working_directory());
 }
 
-void handles_fork_undo(struct process *child) {
-    (void)child;
-    for_each_file(file_unref);
-    inode_unref(working_directory());
-}
-
 void handles_close_all(void) {
     handles_close_range(0, HANDLES_MAX - 1);
     spin_lock(&names_lock);

@@ -66,11 +66,10 @@ void file_set_executable_path(const char *path);
 
 /*
  * Fork: the child's LOCAL copy of the table is in place; takes a reference on every file (and on the working directory
- * …) on behalf of the child. Cannot fail. Undo (fork failed later): handles_fork_undo. Both run in the parent. Takes no
+ * …) on behalf of the child. Cannot fail, so it is the last step of a fork. Runs in the parent. Takes no
  * lock: the caller holds handle_lock from before the copy until here, so that table and references agree.
  */
 void handles_fork(struct process *child);
-void handles_fork_undo(struct process *child);
 /* exec: closes what is marked so. exit: closes everything. */
 void handles_close_on_exec(void);
 void handles_close_all(void);

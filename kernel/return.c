@@ -23,11 +23,10 @@ struct return_action return_to_user_work(struct trap_frame *frame) {
             signal_deliver(frame);
         irq_disable();
     }
-    __atomic_and_fetch(&self->work, ~WORK_SPACE, __ATOMIC_RELAXED);
     struct return_action action;
     uint32_t flags;
     action.root = asi_prepare_return(&flags);
     action.flags = flags;
-    __atomic_and_fetch(&self->work, ~WORK_SPACE, __ATOMIC_RELAXED); /* asi_leave sets it again */
+    __atomic_and_fetch(&self->work, ~WORK_SPACE, __ATOMIC_RELAXED); /* also what asi_leave has set */
     return action;
 }

@@ -23,6 +23,7 @@
 #include "kernel/time.h"
 #include "kernel/timer.h"
 #include "mm/boot.h"
+#include "mm/roots.h"
 
 struct run_queue {
     struct spinlock lock;
@@ -67,12 +68,12 @@ static uint64_t root_to_load(const struct thread *next, const struct process *sp
     if (next == this_cpu->idle && space == this_cpu->loaded)
         return 0;
     enum space wanted = next == this_cpu->idle ? asi_home_space() : (enum space)next->space;
-    frame_t root = wanted == SPACE_RESTRICTED ? space->roots.restricted : space->roots.unrestricted;
-    if (frame_address(root) == this_cpu->loaded_root)
+    uint64_t root = roots_address(&space->roots, wanted);
+    if (root == this_cpu->loaded_root)
         return 0;
     *flags =
         asi_switch_flags(this_cpu->loaded, space, wanted) | (wanted == SPACE_UNRESTRICTED ? CROSS_UNRESTRICTED : 0);
-    return frame_address(root);
+    return root;
 }
 
 static void count_switch(const struct thread *previous, const struct thread *next, bool changes_root) {
@@ -136,16 +137,13 @@ static void switch_to(struct thread *next) {
         asi_count_switch(space, flags);
         cpu->loaded = space;
         cpu->scratch_pending = 0; /* flushed by the CR3 write */
-        cpu->kernel_root = frame_address(space->roots.unrestricted);
-        cpu->user_root = frame_address(space->roots.user);
-        cpu->home_root = asi_home_root(space);
+        asi_note_roots(cpu, space);
     }
     cpu->switch_flags = flags;
     cpu->current = next;
     if (next != cpu->idle) {
         cpu->stack_top = next->stack_top;
-        tss_set_stack(cpu, cpu->split ? (uint64_t)cpu + offsetof(struct cpu, entry_stack) + sizeof cpu->entry_stack
-                                      : next->stack_top);
+        tss_set_stack(cpu);
     }
     if (previous->state == THREAD_DEAD) {
         cpu->dead_thread = previous;

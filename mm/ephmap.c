@@ -30,6 +30,9 @@ bool ephmap_enabled;
 #define COPY_TARGET_SLOT (EPHMAP_SCRATCH_SLOTS - 1)
 #define COPY_SLOTS       (3UL << COPY_SOURCE_SLOT)
 
+/* Single invalidations up to here, the whole TLB beyond. */
+enum { FLUSH_SINGLY = 24 };
+
 static vaddr_t scratch_address(unsigned slot) {
     return EPHMAP_SCRATCH_BASE + (this_cpu->index * EPHMAP_SCRATCH_SLOTS + slot) * PAGE_SIZE;
 }
@@ -70,7 +73,6 @@ void ephmap_scratch_put(void *view) {
 }
 
 void ephmap_flush(void) {
-    enum { FLUSH_SINGLY = 24 }; /* single invalidations up to here, the whole TLB beyond */
     uint64_t pending = this_cpu->scratch_pending;
     for (unsigned flushed = 0; pending != 0; pending &= pending - 1, flushed++) {
         if (flushed == FLUSH_SINGLY) {
@@ -194,9 +196,8 @@ static bool clear_window(frame_t frame) {
 }
 
 void view_set_revoke(struct object_view_set *set) {
-    enum { FLUSH_ALL_ABOVE = 24 };
     uint64_t revoked = 0;
-    const bool flush_each = set->count <= FLUSH_ALL_ABOVE;
+    const bool flush_each = set->count <= FLUSH_SINGLY;
     for (uint64_t i = 0; i < set->count; i++) {
         frame_t frame = view_set_frame(set, i);
         if (frame_info(frame)->object != set->object)

@@ -23,6 +23,11 @@ struct shared_tables {
 };
 extern struct shared_tables shared_tables;
 
+/* The CR3 value with which kernel code runs in that space. */
+static inline uint64_t roots_address(const struct roots *roots, enum space space) {
+    return frame_address(space == SPACE_RESTRICTED ? roots->restricted : roots->unrestricted);
+}
+
 /* Makes the three roots and the kernel-half tables; the user half is empty. ERR_NO_MEMORY leaves nothing behind. */
 MUST_USE enum status roots_create(struct roots *roots, uint32_t owner);
 
