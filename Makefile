@@ -70,7 +70,7 @@ KERNEL  := $(BUILD)/penumbra.elf
 ARCHIVE := $(BUILD)/archive.cpio
 ISO     := $(BUILD)/penumbra.iso
 
-.PHONY: FORCE all run bench test check mutants audit iso toolchain clean help
+.PHONY: FORCE all run bench test test-bochs check analyze mutants audit torture scale iso toolchain clean help
 .DELETE_ON_ERROR:
 .SUFFIXES:
 
@@ -88,8 +88,12 @@ help:
 ## make bench        the benchmark with instructions for ticks, the same in every run
 ##                   FLUSH=auto|off|cost:IBPB,VERW,CR3  MODES=none,asi
 ## make test         every test; make check: only those that look at the sources
+## make analyze      GCC's and, where it is installed, clang's static analyser on kernel and programs (tests/analyze)
+## make test-bochs   tests that fit on Bochs, which has PCID and is stricter than QEMU; installs it
 ## make audit        the outside auditor: it must catch violations planted in RAM, then find none while benchmark and
 ##                   tests run; AUDITS=500  SEED=…  (tools/audit says more: any workload, the attack surface)
+## make torture      everything at once on SMP=4 CPUs for T=60 seconds, with NMIs and audits from outside; SEED=… replays
+## make scale        the benchmark's rows with 1, 2 and 4 workers on SMP=4 CPUs
 ## make mutants      breaks each invariant on purpose and shows who catches it; MUTANTS="name…" for some of asi/mutant.h
 ## make iso          the ISO image; starts the benchmark, leaves a prompt
 ## make toolchain    build an x86_64-elf GCC from Debian's sources
@@ -242,9 +246,18 @@ test:
 	@$(MAKE) --no-print-directory $(JOBS) all iso
 	@$(CHECK_ENVIRONMENT) tests/run $(BUILD)
 
+test-bochs:
+	@tools/setup bochs
+	@$(MAKE) --no-print-directory $(JOBS) all $(BUILD)/penumbra.stripped
+	@tests/run $(BUILD) bochs
+
 check:
 	@tools/setup
 	@$(CHECK_ENVIRONMENT) tools/check
+
+analyze:
+	@tools/setup
+	@$(CHECK_ENVIRONMENT) tests/analyze/run $(BUILD) $(if $(shell command -v clang),--clang)
 
 mutants:
 	@tools/setup
@@ -257,6 +270,19 @@ audit:
 	@$(MAKE) --no-print-directory $(JOBS) all
 	@tools/audit $(BUILD) --selftest $(SEED:%=--seed %)
 	@tools/audit $(BUILD) $(AUDITS:%=--audits %) $(SEED:%=--seed %)
+
+# Four CPUs, unless the caller wants others.
+torture scale: export SMP := $(if $(filter file,$(origin SMP)),4,$(SMP))
+T ?= 60
+torture:
+	@tools/setup
+	@$(MAKE) --no-print-directory $(JOBS) all
+	@tools/torture $(BUILD) --seconds $(T) $(SEED:%=--seed %) $(TORTURE_ARGS)
+
+scale:
+	@tools/setup
+	@$(MAKE) --no-print-directory $(JOBS) all
+	@tools/scale $(BUILD)
 
 toolchain:
 	@tools/setup

@@ -1,10 +1,14 @@
 /*
- * Owns: the interrupt controllers. Registers are GLOBAL mappings, uncached. Calibration is constant after start-up; the
- * timer is each CPU's own, used with interrupts off. Source: Intel SDM volume 3, chapter 11; 82093AA (I/O APIC) data
- * sheet.
+ * Owns: the interrupt controllers. Registers are MSRs or GLOBAL mappings, uncached. What is found at start-up is
+ * constant afterwards; a local APIC is its CPU's own, used with interrupts off. Any space.
+ * Source: Intel SDM volume 3, chapter 11; 82093AA (I/O APIC) data sheet.
  */
 #include "arch/apic.h"
 
+#include "arch/acpi.h"
+#include "arch/cpu.h"
+#include "arch/cpuid.h"
+#include "arch/features.h"
 #include "arch/io.h"
 #include "arch/msr.h"
 #include "kernel/panic.h"
@@ -14,6 +18,8 @@ enum {
     APIC_ID = 0x20,
     APIC_EOI = 0xb0,
     APIC_SPURIOUS = 0xf0,
+    APIC_COMMAND = 0x300,
+    APIC_COMMAND_TARGET = 0x310, /* x2APIC: the upper half of APIC_COMMAND */
     APIC_LVT_TIMER = 0x320,
     APIC_LVT_LINT0 = 0x350,
     APIC_LVT_LINT1 = 0x360,
@@ -24,18 +30,34 @@ enum {
 };
 #define APIC_SOFTWARE_ENABLE 0x100
 #define APIC_LVT_MASKED      0x10000
+#define APIC_LVT_NMI         0x400
 #define APIC_DIVIDE_BY_16    3
 #define APIC_GLOBAL_ENABLE   (1UL << 11)
 #define APIC_X2_ENABLE       (1UL << 10)
-#define IO_APIC_ADDRESS      0xfec00000UL /* where every PC chip set has the first one */
-#define ISA_SERIAL_LINE      4
+#define MSR_X2APIC           0x800 /* + the register's offset / 16 */
+#define COMMAND_NMI          0x400U
+#define COMMAND_INIT         0x500U
+#define COMMAND_START        0x600U
+#define COMMAND_PENDING      0x1000U
+#define COMMAND_ASSERT       0x4000U
+#define XAPIC_ID_SHIFT       24
+#define XAPIC_ID_MAX         254U
+#define REDIRECT_ACTIVE_LOW  0x2000U
+#define REDIRECT_LEVEL       0x8000U
 
-static volatile uint32_t *local_apic;
+static volatile uint32_t *local_apic; /* NULL: x2APIC */
 static volatile uint32_t *io_apic;
 static uint64_t timer_hz; /* after the divider */
 
-static uint32_t apic_read(unsigned offset) { return local_apic[offset / 4]; }
-static void apic_write(unsigned offset, uint32_t value) { local_apic[offset / 4] = value; }
+static uint32_t apic_read(unsigned offset) {
+    return local_apic == NULL ? (uint32_t)msr_read(MSR_X2APIC + offset / 16) : local_apic[offset / 4];
+}
+static void apic_write(unsigned offset, uint32_t value) {
+    if (local_apic == NULL)
+        msr_write(MSR_X2APIC + offset / 16, value);
+    else
+        local_apic[offset / 4] = value;
+}
 
 static void io_apic_write(uint32_t index, uint32_t value) {
     io_apic[0] = index;
@@ -53,25 +75,77 @@ static void silence_8259(void) {
     io_write8(0xa1, 0xff);
 }
 
-void apic_init(void) {
-    silence_8259();
-    uint64_t base = msr_read(MSR_APIC_BASE);
-    if (!(base & APIC_GLOBAL_ENABLE) || (base & APIC_X2_ENABLE))
-        panic("no xAPIC: the local APIC is off or in x2APIC mode (IA32_APIC_BASE %#lx)", (unsigned long)base);
-    local_apic = device_map(base & 0xfffff000UL, PAGE_SIZE);
-    io_apic = device_map(IO_APIC_ADDRESS, PAGE_SIZE);
+/* --- Set-up ------------------------------------------------------------------------------------------------------- */
 
+uint32_t apic_id_max(void) { return cpu_features.x2apic ? UINT32_MAX - 1 : XAPIC_ID_MAX; }
+
+uint32_t apic_id_by_cpuid(void) {
+    enum { LEAF_BASIC = 1, LEAF_TOPOLOGY = 0xb };
+    if (cpu_features.x2apic && cpuid(0, 0).eax >= LEAF_TOPOLOGY && cpuid(LEAF_TOPOLOGY, 0).ebx != 0)
+        return cpuid(LEAF_TOPOLOGY, 0).edx;
+    return cpuid(LEAF_BASIC, 0).ebx >> XAPIC_ID_SHIFT;
+}
+
+void apic_init_cpu(void) {
+    if (local_apic == NULL)
+        msr_write(MSR_APIC_BASE, msr_read(MSR_APIC_BASE) | APIC_GLOBAL_ENABLE | APIC_X2_ENABLE);
+    const uint32_t id = apic_read(APIC_ID);
+    this_cpu->apic_id = local_apic == NULL ? id : id >> XAPIC_ID_SHIFT;
     apic_write(APIC_LVT_LINT0, APIC_LVT_MASKED);
+    apic_write(APIC_LVT_LINT1, APIC_LVT_NMI); /* where the platform's NMI arrives */
     apic_write(APIC_LVT_ERROR, APIC_LVT_MASKED);
     apic_write(APIC_LVT_TIMER, VECTOR_TIMER);
     apic_write(APIC_TIMER_DIVIDE, APIC_DIVIDE_BY_16);
     apic_write(APIC_SPURIOUS, APIC_SOFTWARE_ENABLE | VECTOR_SPURIOUS);
-
-    /* ISA lines are edge-triggered and active high on the input of the same number. */
-    const uint32_t redirection = 0x10 + 2 * ISA_SERIAL_LINE;
-    io_apic_write(redirection + 1, apic_read(APIC_ID));
-    io_apic_write(redirection, VECTOR_SERIAL);
 }
+
+/* The boot CPU gets it, whose id fits in the field's eight bits on every machine but a very odd one. */
+static void route_serial(const struct acpi_machine *machine) {
+    const uint32_t redirection = 0x10 + 2 * (machine->serial.input - machine->io_apic_first_input);
+    io_apic = device_map(machine->io_apic, PAGE_SIZE);
+    if (this_cpu->apic_id > XAPIC_ID_MAX)
+        return;
+    io_apic_write(redirection + 1, (uint32_t)this_cpu->apic_id << XAPIC_ID_SHIFT);
+    io_apic_write(redirection, VECTOR_SERIAL | (machine->serial.active_low ? REDIRECT_ACTIVE_LOW : 0) |
+                                   (machine->serial.level ? REDIRECT_LEVEL : 0));
+}
+
+void apic_init(const struct acpi_machine *machine) {
+    silence_8259();
+    const uint64_t base = msr_read(MSR_APIC_BASE);
+    if (!(base & APIC_GLOBAL_ENABLE))
+        panic("no local APIC, or the firmware switched it off (IA32_APIC_BASE %#lx)", (unsigned long)base);
+    if (!cpu_features.x2apic)
+        local_apic = device_map(base & 0xfffff000UL, PAGE_SIZE);
+    apic_init_cpu();
+    route_serial(machine);
+}
+
+/* --- Interrupts to other CPUs ------------------------------------------------------------------------------------- */
+
+/* The command register is two words without x2APIC: no handler that sends may come between them. */
+static void send(uint64_t apic_id, uint32_t command) {
+    if (local_apic == NULL) {
+        __asm__ volatile("mfence; lfence" ::: "memory"); /* the MSR write does not wait for stores */
+        msr_write(MSR_X2APIC + APIC_COMMAND / 16, apic_id << 32 | command);
+        return;
+    }
+    bool irq = irq_save();
+    while (apic_read(APIC_COMMAND) & COMMAND_PENDING)
+        cpu_relax();
+    apic_write(APIC_COMMAND_TARGET, (uint32_t)apic_id << XAPIC_ID_SHIFT);
+    apic_write(APIC_COMMAND, command);
+    irq_restore(irq);
+}
+
+void apic_send(unsigned cpu, unsigned vector) { send(cpus[cpu].apic_id, COMMAND_ASSERT | vector); }
+void apic_send_nmi(unsigned cpu) { send(cpus[cpu].apic_id, COMMAND_ASSERT | COMMAND_NMI); }
+void apic_send_init(unsigned cpu) { send(cpus[cpu].apic_id, COMMAND_ASSERT | COMMAND_INIT); }
+void apic_send_start(unsigned cpu, uint64_t page) {
+    send(cpus[cpu].apic_id, COMMAND_ASSERT | COMMAND_START | (uint32_t)(page / PAGE_SIZE));
+}
+
+/* --- Receiving, and the timer ------------------------------------------------------------------------------------- */
 
 void apic_end_of_interrupt(void) { apic_write(APIC_EOI, 0); }
 

@@ -1,6 +1,6 @@
 /*
- * The local APIC (xAPIC, memory-mapped) with its timer, the I/O APIC for the serial port's interrupt, and the 8259s
- * silenced.
+ * The local APIC (by MSRs where the CPU has x2APIC, else memory-mapped) with its timer and the interrupts between CPUs,
+ * the I/O APIC for the serial port's interrupt, and the 8259s silenced.
  */
 #ifndef ARCH_APIC_H
 #define ARCH_APIC_H
@@ -8,22 +8,51 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define VECTOR_TIMER    0x20
-#define VECTOR_SERIAL   0x24
-#define VECTOR_SPURIOUS 0xff
+struct acpi_machine;
 
-/* Maps and enables the APICs. Boot CPU, interrupts off, after mm is up. Panics with one line where there is no local
- * APIC. */
-void apic_init(void);
+#define VECTOR_TIMER      0x20
+#define VECTOR_SERIAL     0x24
+#define VECTOR_RESCHEDULE 0xf0
+#define VECTOR_SHOOTDOWN  0xf1
+#define VECTOR_STOP       0xf2
+#define VECTOR_SPURIOUS   0xff
+
+/* The highest id that can be sent to: 254 without x2APIC, where 255 means everyone. Needs only CPUID. */
+uint32_t apic_id_max(void);
+
+/* The calling CPU's id as CPUID gives it. Before apic_init_cpu(), which asks the APIC itself. */
+uint32_t apic_id_by_cpuid(void);
+
+/*
+ * Maps and enables the boot CPU's APIC and leads the serial port's interrupt to it. Boot CPU, interrupts off, after mm
+ * is up. Panics with one line where there is no local APIC.
+ */
+void apic_init(const struct acpi_machine *machine);
+
+/* Enables the calling CPU's APIC and notes its id in struct cpu. After apic_init(), interrupts off. */
+void apic_init_cpu(void);
+
+/*
+ * Interrupts CPU `cpu` (an index of cpus[]; it may be the caller) with one of the vectors above. What the caller has
+ * written before is seen by the handler. Any context but NMI.
+ */
+void apic_send(unsigned cpu, unsigned vector);
+
+/* The same, by NMI. */
+void apic_send_nmi(unsigned cpu);
+
+/* Resets a CPU, which then waits for apic_send_start(): it begins in real mode at physical address `page` < 1 MiB. */
+void apic_send_init(unsigned cpu);
+void apic_send_start(unsigned cpu, uint64_t page);
 
 /* Acknowledges the interrupt in service. Interrupts off. */
 void apic_end_of_interrupt(void);
 
-/* Calibrates the timer: to be called around a wait of `ms` milliseconds. */
+/* Calibrates the timer, once for all CPUs: to be called around a wait of `ms` milliseconds. */
 void apic_timer_calibrate_begin(void);
 void apic_timer_calibrate_end(unsigned ms);
 
-/* One interrupt at VECTOR_TIMER after `ns` nanoseconds (at least one timer tick); 0 stops it. */
+/* One interrupt of this CPU at VECTOR_TIMER after `ns` nanoseconds (at least one timer tick); 0 stops it. */
 void apic_timer_arm(uint64_t ns);
 
 #endif

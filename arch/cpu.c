@@ -38,6 +38,7 @@ static void set_control_registers(void) {
     cr4 |= has->smap ? CR4_SMAP : 0;
     cr4 |= has->umip ? CR4_UMIP : 0;
     cr4 |= has->fsgsbase ? CR4_FSGSBASE : 0;
+    cr4 |= has->pcid ? CR4_PCIDE : 0; /* CR3 holds the early root: PCID 0, as this wants it */
     cr4 |= has->xsave ? CR4_OSXSAVE : 0;
     cr4_write(cr4);
 }

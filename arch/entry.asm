@@ -198,6 +198,8 @@ return_split:
     mov [gs:CPU_SCRATCH], rax
     mov rax, [gs:CPU_USER_ROOT]
     load_root rax
+    mov rax, [gs:CPU_ROOT_KEEP]
+    or [gs:CPU_USER_ROOT], rax          ; from now on its translations are good
     mov rax, [gs:CPU_SCRATCH]
     swapgs
     iretq
@@ -236,10 +238,14 @@ nested_common:
     xor r14d, r14d
     cmp byte [gs:CPU_SPLIT], 0
     je .loaded
-    mov rax, cr3
-    cmp rax, [gs:CPU_USER_ROOT]
-    jne .loaded
-    mov r14, rax
+    mov r14, cr3
+    mov rax, r14
+    xor rax, [gs:CPU_USER_ROOT]
+    shl rax, 1                          ; but for ROOT_KEEP, which is never read back
+    jz .user_root
+    xor r14d, r14d
+    jmp .loaded
+.user_root:
     mov rax, [gs:CPU_KERNEL_ROOT]
     load_root rax
 .loaded:

@@ -9,6 +9,7 @@
 #include "arch/cpu.h"
 #include "arch/io.h"
 #include "kernel/panic.h"
+#include "mm/tlb.h"
 
 _Static_assert(RANK_COUNT <= 64, "ranks are bits of one word");
 
@@ -59,11 +60,18 @@ void lock_ranks_restore(uint64_t ranks) {
 }
 #endif
 
+/* Interrupts may be off, and the holder may wait for this CPU's answer to a request: see mm/tlb.h. */
+static __attribute__((noinline)) void spin_until_free(struct spinlock *lock) {
+    while (__atomic_load_n(&lock->locked, __ATOMIC_RELAXED)) {
+        tlb_serve();
+        cpu_relax();
+    }
+}
+
 void spin_lock(struct spinlock *lock) {
     rank_take(lock);
-    while (__atomic_exchange_n(&lock->locked, 1, __ATOMIC_ACQUIRE))
-        while (__atomic_load_n(&lock->locked, __ATOMIC_RELAXED))
-            cpu_relax();
+    while (__builtin_expect(__atomic_exchange_n(&lock->locked, 1, __ATOMIC_ACQUIRE), 0))
+        spin_until_free(lock);
 }
 
 void spin_unlock(struct spinlock *lock) {

@@ -34,6 +34,7 @@
 #define CR4_OSXMMEXCPT (1UL << 10)
 #define CR4_UMIP       (1UL << 11)
 #define CR4_FSGSBASE   (1UL << 16)
+#define CR4_PCIDE      (1UL << 17)
 #define CR4_OSXSAVE    (1UL << 18)
 #define CR4_SMEP       (1UL << 20)
 #define CR4_SMAP       (1UL << 21)

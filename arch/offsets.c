@@ -49,6 +49,7 @@ void offsets(void) {
     DEFINE(CPU_STACK_TOP, offsetof(struct cpu, stack_top));
     DEFINE(CPU_KERNEL_ROOT, offsetof(struct cpu, kernel_root));
     DEFINE(CPU_USER_ROOT, offsetof(struct cpu, user_root));
+    DEFINE(CPU_ROOT_KEEP, offsetof(struct cpu, root_keep));
     DEFINE(CPU_SCRATCH, offsetof(struct cpu, scratch));
     DEFINE(CPU_SPLIT, offsetof(struct cpu, split));
     DEFINE(CPU_SPACE, offsetof(struct cpu, space));

@@ -7,6 +7,7 @@
 #ifndef ARCH_PAGING_H
 #define ARCH_PAGING_H
 
+#include "mm/tag_check.h"
 #include "mm/types.h"
 
 typedef uint64_t pte_t;
@@ -57,7 +58,19 @@ static inline pte_t *window_pde(vaddr_t address) { return window_pte((vaddr_t)wi
 static inline pte_t *window_pdpte(vaddr_t address) { return window_pte((vaddr_t)window_pde(address)); }
 static inline pte_t *window_pml4e(vaddr_t address) { return window_pte((vaddr_t)window_pdpte(address)); }
 
-/* Forgets one translation on this CPU. */
-static inline void tlb_forget(vaddr_t address) { __asm__ volatile("invlpg (%0)" ::"r"(address) : "memory"); }
+/* In a value for a root's loading: keep the translations of its PCID. Only where CR4 has PCIDs switched on. */
+#define ROOT_KEEP (1UL << 63)
+
+/* Forgets one translation on this CPU, in the loaded root. */
+static inline void tlb_forget(vaddr_t address) {
+    __asm__ volatile("invlpg (%0)" ::"r"(address) : "memory");
+    tag_check_forget(address);
+}
+
+/* The same in the root that goes by `pcid`; global pages stay. Where CPUID has INVPCID. */
+static inline void tlb_forget_in(uint64_t pcid, vaddr_t address) {
+    const struct { uint64_t pcid, address; } descriptor = {pcid, address};
+    __asm__ volatile("invpcid %0, %1" ::"m"(descriptor), "r"(0UL) : "memory");
+}
 
 #endif

@@ -11,7 +11,7 @@
 
 extern asi_flush, flush_verw_instruction, flush_ibpb_instruction, verw_operand
 
-global transition_exit, transition_enter, transition_load, context_switch, context_die
+global transition_exit, transition_enter, transition_load, transition_flush, context_switch, context_die
 
 section .text.transition progbits alloc exec nowrite align=16
 
@@ -42,6 +42,18 @@ control_flush:
     add rsp, 16
     dec ecx
     jnz .stuff
+    ret
+
+; The flushes alone. In: edi = CROSS_* flags.
+transition_flush:
+    test edi, CROSS_CONTROL_FLUSH
+    jz .control_done
+    call control_flush
+.control_done:
+    test edi, CROSS_DATA_FLUSH
+    jz .data_done
+    data_flush
+.data_done:
     ret
 
 ; Restricted → unrestricted. In: rdi = root to load, esi = CROSS_* flags. The live part of the stack moves along, if it

@@ -11,6 +11,9 @@ struct thread;
 /* Restricted → unrestricted root; the live stack moves along. */
 void transition_exit(uint64_t root, uint32_t flags);
 
+/* Pays the flushes of `flags` where no root is loaded. */
+void transition_flush(uint32_t flags);
+
 /* Loads a root that maps the running stack as the present one does; also the way to flush the TLB. */
 void transition_load(uint64_t root);
 

@@ -19,8 +19,10 @@
 #include "kernel/process.h"
 #include "kernel/sched.h"
 #include "kernel/signal.h"
+#include "kernel/stop.h"
 #include "kernel/thread.h"
 #include "kernel/tty_thread.h"
+#include "mm/tlb.h"
 #include "mm/vm.h"
 
 enum { EXCEPTIONS = 32, NMI = 2, DEBUG_TRAP = 1, PAGE_FAULT = 14, X87_ERROR = 16, SIMD_ERROR = 19 };
@@ -116,7 +118,7 @@ static void page_fault(struct trap_frame *frame) {
     uint64_t error = frame->error;
     this_cpu->counters.page_faults++;
     if (frame_from_user(frame) || address < USER_END)
-        process_current()->counters.page_faults++;
+        counter_add(&process_current()->counters.page_faults, 1);
     if (frame_from_user(frame)) {
         irq_enable();
         user_page_fault(address, error);
@@ -138,8 +140,10 @@ static void page_fault(struct trap_frame *frame) {
 
 static void exception(struct trap_frame *frame) {
     unsigned vector = frame_vector(frame);
-    if (vector == NMI) /* nobody's here; what comes from user code arrives on this way */
+    if (vector == NMI) { /* nobody's here but a panic's; what comes from user code arrives on this way */
+        panic_join();
         return;
+    }
     if (frame_from_user(frame) && exceptions[vector].signal != 0) {
         int code = exceptions[vector].code;
         if (vector == X87_ERROR || vector == SIMD_ERROR)
@@ -159,7 +163,7 @@ static void exception(struct trap_frame *frame) {
 
 /* What comes from outside, at any instruction that has interrupts on. A fault is part of what the code does that takes
  * it, so its locks count there. */
-static void interrupt(unsigned vector) {
+static void interrupt(unsigned vector, bool from_user) {
     uint64_t ranks = lock_ranks_put_aside();
     switch (vector) {
     case VECTOR_TIMER:
@@ -169,6 +173,18 @@ static void interrupt(unsigned vector) {
     case VECTOR_SERIAL:
         apic_end_of_interrupt();
         tty_interrupt();
+        break;
+    case VECTOR_RESCHEDULE:
+        apic_end_of_interrupt();
+        sched_rescheduled();
+        break;
+    case VECTOR_SHOOTDOWN:
+        apic_end_of_interrupt();
+        tlb_serve();
+        break;
+    case VECTOR_STOP:
+        apic_end_of_interrupt();
+        stop_interrupt(from_user || thread_current() == this_cpu->idle);
         break;
     case VECTOR_SPURIOUS:
         break;
@@ -187,12 +203,13 @@ void trap_dispatch(struct trap_frame *frame) {
     else if (vector < EXCEPTIONS)
         exception(frame);
     else
-        interrupt(vector);
+        interrupt(vector, frame_from_user(frame));
 }
 
 void trap_dispatch_nested(struct trap_frame *frame) {
     switch (frame_vector(frame)) {
     case NMI: /* ignored, and without a word: the code below may be the one that prints */
+        panic_join();
         break;
     case DEBUG_TRAP:
         frame->rflags &= ~RFLAGS_TRAP; /* nobody single-steps the kernel */

@@ -26,12 +26,22 @@ enum asi_op {
     ASI_OP_MEMORY = 7,    /* buffer: struct asi_memory, out */
     ASI_OP_RESET = 8,     /* zero all counters and sites. uid 0 */
     ASI_OP_EXIT = 9,      /* leave the restricted space on purpose (cause `debug`), to measure what one exit costs */
+    ASI_OP_SET_VIEWS = 15, /* arg: enum asi_views. uid 0 */
+    ASI_OP_DOMAINS = 16,   /* buffer: array of struct asi_domain, out: those that have members. Returns how many */
+    ASI_OP_TRUST = 17,     /* buffer: struct asi_trust_change, in. uid 0, or what PR_ASI_TRUST may do */
+    ASI_OP_MOVE = 18,      /* buffer: struct asi_move, in: puts a process into a domain. uid 0 */
 };
 
 #define ASI_SCOPE_ALL    (-1L)
 #define ASI_SCOPE_CPU(n) (-2L - (n))
 
 enum asi_mode { ASI_MODE_NONE, ASI_MODE_CLASSIC, ASI_MODE_NAIVE, ASI_MODE_ASI, ASI_MODES };
+
+/*
+ * How mode `asi` gets at a file's page: by a view that lasts while the file is open, or by one for each use whose
+ * translation is flushed in batches or at once. The first is the kernel's; the others are there to be compared with it.
+ */
+enum asi_views { ASI_VIEWS_OPEN, ASI_VIEWS_BATCH, ASI_VIEWS_EACH, ASI_VIEW_DESIGNS };
 
 /* Why the restricted space was left. */
 enum asi_cause {
@@ -81,7 +91,11 @@ struct asi_counters {
     uint64_t page_faults;
     uint64_t views_mapped;  /* EPHMAP entries written */
     uint64_t views_revoked; /* EPHMAP entries cleared because access was lost */
-    uint64_t tlb_flushes;   /* batches, not pages */
+    uint64_t tlb_flushes;   /* of everything */
+    uint64_t page_flushes;  /* of one page */
+    uint64_t shootdowns;    /* requests to other CPUs to forget translations */
+    uint64_t ipis_sent;     /* interrupts that those took: one for each CPU that may have them */
+    uint64_t tag_hits;      /* CR3 writes that kept translations: docs/pcid.md */
 };
 
 struct asi_site {
@@ -101,6 +115,39 @@ struct asi_memory {
     uint64_t global_heap_bytes; /* in use */
     uint64_t processes;
     uint64_t threads;
+};
+
+/*
+ * Trust (docs/trust.md). Operations of prctl(), by numbers that Linux does not use: there they fail with EINVAL.
+ * A domain is a number from 1 to 63; 0 is "private": no label.
+ */
+#define ASI_DOMAINS 64
+enum asi_prctl {
+    PR_ASI_DOMAIN_NEW = 0x50454e01,   /* makes a domain with the caller in it; returns its number. EAGAIN: none left */
+    PR_ASI_DOMAIN_GET = 0x50454e02,   /* returns the caller's domain, or 0 */
+    PR_ASI_DOMAIN_LEAVE = 0x50454e03, /* the caller becomes private */
+    PR_ASI_TRUST = 0x50454e04,  /* (peer, on): whether the caller's domain trusts `peer`. Its owner's uid, or uid 0 */
+    PR_ASI_TRUSTS = 0x50454e05, /* (peer): returns ASI_TRUSTS_* bits */
+};
+#define ASI_TRUSTS_PEER 1 /* the caller's domain trusts the peer */
+#define ASI_TRUSTS_US   2 /* the peer trusts the caller's domain */
+
+struct asi_domain {
+    uint32_t number;
+    uint32_t members; /* processes; those that have ended but were not waited for are counted */
+    uint32_t owner;   /* uid of its maker */
+    uint32_t reserved;
+    uint64_t trusts; /* bit n: domain n may see its data and train its predictors */
+};
+
+struct asi_trust_change {
+    uint32_t domain, peer; /* whether `domain` trusts `peer` */
+    uint32_t trusts;       /* 0 or 1 */
+};
+
+struct asi_move {
+    uint32_t pid;    /* 0: the caller */
+    uint32_t domain; /* 0: none */
 };
 
 /* What an audit may break on purpose first (and mend after), to show that it is seen. */

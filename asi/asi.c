@@ -5,8 +5,8 @@
  * Invariants: GATE, FLUSH-CONTROL, FLUSH-DATA.
  * The control taint of the process's own user code needs no bit: each kernel entry from user code pushes a fresh frame,
  * and a flush marks the frame; so an unmarked frame is the taint. A thread that comes back after others of its process
- * loses its mark, for they may have run user code. Other processes' taints are bits of the CPU, set where a switch did
- * not flush.
+ * loses its mark, for they may have run user code. Of other processes the CPU has a history, by trust domains, added to
+ * where a switch did not flush; what it makes a process owe is asi/trust.c's.
  * Locks: none; state of the running CPU, interrupts off. Space: called in both.
  */
 #include "asi/asi.h"
@@ -14,10 +14,13 @@
 #include "arch/transition.h"
 #include "asi/mutant.h"
 #include "asi/sites.h"
+#include "asi/trust.h"
 #include "kernel/assert.h"
 #include "kernel/process.h"
+#include "mm/ephmap.h"
 #include "mm/object.h"
 #include "mm/roots.h"
+#include "mm/tags.h"
 
 /* Set in the user frame's vector word by a control flush; arch/entry.asm compares the low 16 bits only. */
 #define FRAME_FLUSHED (1UL << 32)
@@ -35,18 +38,14 @@ void asi_mark_frame(bool flushed) {
 }
 
 static bool control_tainted(void) {
-    if (this_cpu->taints & TAINT_CONTROL_OTHER)
-        return true;
+    if (this_cpu->control_history != 0)
+        return true; /* others' code, trusted or not: what is out there is not the process's to trust anybody with */
     if (thread_current() == this_cpu->idle)
         return true; /* whose user code ran last is not on this stack */
     return !(thread_user_frame()->vector & FRAME_FLUSHED);
 }
 
-void asi_note_roots(struct cpu *cpu, const struct process *process) {
-    cpu->kernel_root = roots_address(&process->roots, SPACE_UNRESTRICTED);
-    cpu->user_root = frame_address(process->roots.user);
-    cpu->home_root = roots_address(&process->roots, asi_home_space());
-}
+void asi_note_roots(struct cpu *cpu, const struct process *process) { tags_note_roots(cpu, process); }
 
 /* --- Exit --------------------------------------------------------------------------------------------------------- */
 
@@ -58,19 +57,19 @@ void asi_leave(enum asi_cause cause, uint64_t site) {
     if (flushes() && control_tainted() && !mutant(exit_without_control_flush)) {
         flags |= CROSS_CONTROL_FLUSH;
         cpu->counters.control_flushes++;
-        process->counters.control_flushes++;
+        counter_add(&process->counters.control_flushes, 1);
         asi_mark_frame(true);
-        cpu->taints &= (uint8_t)~TAINT_CONTROL_OTHER;
+        cpu->control_history = 0;
     }
     cpu->counters.exits[cause]++;
-    process->counters.exits[cause]++;
-    process->counters.cr3_writes++;
+    counter_add(&process->counters.exits[cause], 1);
+    counter_add(&process->counters.cr3_writes, 1);
     asi_site_record(site, cause);
     cpu->taints |= TAINT_DATA_KERNEL;
     cpu->current->stack_dirty |= 1 << SPACE_UNRESTRICTED;
-    cpu->scratch_pending = 0; /* flushed by the CR3 write */
+    ephmap_note_cr3_write();
     __atomic_or_fetch(&cpu->current->work, WORK_SPACE, __ATOMIC_RELAXED);
-    transition_exit(roots_address(&cpu->loaded->roots, SPACE_UNRESTRICTED), flags);
+    transition_exit(tags_root(cpu->loaded, SPACE_UNRESTRICTED), flags);
 }
 
 void asi_exit(enum asi_cause cause) {
@@ -99,64 +98,84 @@ void asi_physmap_fault(uint64_t address, uint64_t site) {
 
 /* --- Enter -------------------------------------------------------------------------------------------------------- */
 
+/* Trust has changed under the loaded process: it may be where no switch would bring it now without a flush. */
+static void pay_after_change(struct cpu *cpu, struct process *process) {
+    uint32_t flags = trust_debts(NULL, process);
+    if (asi_mode == ASI_MODE_CLASSIC)
+        flags &= CROSS_CONTROL_FLUSH;
+    if (flags & CROSS_CONTROL_FLUSH) {
+        cpu->counters.control_flushes++;
+        counter_add(&process->counters.control_flushes, 1);
+        cpu->control_history = 0;
+    }
+    if (flags & CROSS_DATA_FLUSH) {
+        counter_add(&process->counters.data_flushes, 1);
+        cpu->data_history = 0; /* what the kernel left outside is paid for where it enters */
+    }
+    transition_flush(flags);
+}
+
 uint64_t asi_prepare_return(uint32_t *flags) {
     struct cpu *cpu = cpu_self();
     struct process *process = process_current();
     enum space home = asi_home_space();
     *flags = 0;
+    if (trust_has_changed() && flushes() && asi_mode != ASI_MODE_NONE)
+        pay_after_change(cpu, process);
     if (cpu->space == home || mutant(return_unrestricted))
         return 0;
     if (home == SPACE_UNRESTRICTED) {
         asi_leave(ASI_CAUSE_MODE, (uint64_t)__builtin_return_address(0));
         return 0;
     }
-    const bool tainted = cpu->taints & (TAINT_DATA_KERNEL | TAINT_DATA_OTHER);
+    const bool tainted = (cpu->taints & TAINT_DATA_KERNEL) || cpu->data_history != 0;
     if (flushes() && tainted && !mutant(enter_without_data_flush)) {
         *flags = CROSS_DATA_FLUSH;
-        process->counters.data_flushes++;
-        cpu->taints &= (uint8_t) ~(TAINT_DATA_KERNEL | TAINT_DATA_OTHER);
+        counter_add(&process->counters.data_flushes, 1);
+        cpu->taints &= (uint8_t)~TAINT_DATA_KERNEL;
+        cpu->data_history = 0;
     }
     cpu->counters.enters++;
-    process->counters.enters++;
-    process->counters.cr3_writes++;
+    counter_add(&process->counters.enters, 1);
+    counter_add(&process->counters.cr3_writes, 1);
     cpu->current->stack_dirty |= 1 << SPACE_RESTRICTED;
-    cpu->scratch_pending = 0;
-    return roots_address(&cpu->loaded->roots, SPACE_RESTRICTED);
+    ephmap_note_cr3_write();
+    return tags_root(cpu->loaded, SPACE_RESTRICTED);
 }
 
 /* --- Process switch ----------------------------------------------------------------------------------------------- */
 
 uint32_t asi_switch_flags(const struct process *from, const struct process *to, enum space wanted) {
-    uint32_t flags = 0;
-    const bool between = from != to; /* every process is a trust domain of its own */
     if (!flushes() || asi_mode == ASI_MODE_NONE)
         return 0;
+    uint32_t flags = from == to ? 0 : trust_debts(from, to);
     if (asi_mode == ASI_MODE_CLASSIC)
-        return between ? CROSS_CONTROL_FLUSH : 0;
-    const bool leaves = this_cpu->space == SPACE_UNRESTRICTED && wanted == SPACE_RESTRICTED;
-    const bool exits = this_cpu->space == SPACE_RESTRICTED && wanted == SPACE_UNRESTRICTED;
-    if ((between || exits) && !mutant(switch_without_control_flush))
-        flags |= CROSS_CONTROL_FLUSH;
-    if ((between || leaves) && !mutant(switch_without_data_flush))
+        return flags & CROSS_CONTROL_FLUSH; /* VERW is paid at each return to user code */
+    if (this_cpu->space == SPACE_UNRESTRICTED && wanted == SPACE_RESTRICTED)
         flags |= CROSS_DATA_FLUSH;
+    if (this_cpu->space == SPACE_RESTRICTED && wanted == SPACE_UNRESTRICTED)
+        flags |= CROSS_CONTROL_FLUSH;
+    if (mutant(switch_without_control_flush))
+        flags &= ~(uint32_t)CROSS_CONTROL_FLUSH;
+    if (mutant(switch_without_data_flush))
+        flags &= ~(uint32_t)CROSS_DATA_FLUSH;
     return flags;
 }
 
 void asi_count_switch(struct process *to, uint32_t flags) {
     struct cpu *cpu = cpu_self();
-    to->counters.cr3_writes++;
+    counter_add(&to->counters.cr3_writes, 1);
+    if (cpu->loaded != to)
+        trust_note_left(cpu->loaded);
     if (flags & CROSS_CONTROL_FLUSH) {
         cpu->counters.control_flushes++;
-        to->counters.control_flushes++;
-        cpu->taints &= (uint8_t)~TAINT_CONTROL_OTHER;
-    } else if (cpu->loaded != to) {
-        cpu->taints |= TAINT_CONTROL_OTHER;
+        counter_add(&to->counters.control_flushes, 1);
+        cpu->control_history = 0;
     }
     if (flags & CROSS_DATA_FLUSH) {
-        to->counters.data_flushes++;
-        cpu->taints &= (uint8_t) ~(TAINT_DATA_OTHER | TAINT_DATA_KERNEL);
-    } else if (cpu->loaded != to) {
-        cpu->taints |= TAINT_DATA_OTHER;
+        counter_add(&to->counters.data_flushes, 1);
+        cpu->taints &= (uint8_t)~TAINT_DATA_KERNEL;
+        cpu->data_history = 0;
     }
     if (flags & CROSS_UNRESTRICTED)
         cpu->taints |= TAINT_DATA_KERNEL; /* a thread goes on outside: its way back owes what an exit would have */

@@ -63,6 +63,9 @@ void asi_mark_frame(bool flushed);
 MUST_USE enum status asi_set_mode(enum asi_mode mode);
 MUST_USE enum status asi_set_flush(const struct asi_flush *flush);
 
+/* How pages of files are viewed in mode asi. */
+MUST_USE enum status asi_set_views(enum asi_views design);
+
 /* Parses "mode=" and "flush=" values. ERR_INVALID. */
 MUST_USE enum status asi_parse_mode(const char *text, enum asi_mode *mode);
 MUST_USE enum status asi_parse_flush(const char *text, struct asi_flush *flush);

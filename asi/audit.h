@@ -9,11 +9,11 @@
 
 /*
  * Leaves the restricted space (cause debug), walks every process's restricted root, every free frame and the kernel's
- * text. Other threads must not run meanwhile: kernel code is not preempted. May be called by system calls only.
+ * text. All other CPUs stand still (kernel/stop.h). May be called by system calls only.
  */
 void asi_audit(struct asi_audit_report *report);
 
-/* Breaks an invariant on purpose, audits, mends. ERR_INVALID, ERR_NO_MEMORY. For tests. */
+/* Stops the other CPUs, breaks an invariant on purpose, audits, mends. ERR_INVALID, ERR_NO_MEMORY. For tests. */
 MUST_USE enum status asi_audit_broken(enum asi_break what, struct asi_audit_report *report);
 
 #endif

@@ -1,7 +1,7 @@
 /*
  * Owns: the breaking of invariants on purpose: each is broken in the smallest way, audited, and mended before anyone
- * else runs. For tests, reachable by uid 0 through SYS_ASI. Kernel code is not preempted, so nobody runs in the broken
- * state.
+ * else runs: the other CPUs stand still, and kernel code is not preempted. For tests, reachable by uid 0 through
+ * SYS_ASI.
  * Space: unrestricted.
  */
 #include "arch/cpu.h"
@@ -9,6 +9,7 @@
 #include "asi/audit.h"
 #include "asi/gate.h"
 #include "kernel/process.h"
+#include "kernel/stop.h"
 #include "mm/boot.h"
 #include "mm/ephmap.h"
 #include "mm/object.h"
@@ -104,8 +105,7 @@ static enum status break_gate(struct asi_audit_report *report) {
     return OK;
 }
 
-enum status asi_audit_broken(enum asi_break what, struct asi_audit_report *report) {
-    asi_exit(ASI_CAUSE_DEBUG);
+static enum status break_and_audit(enum asi_break what, struct asi_audit_report *report) {
     switch (what) {
     case ASI_BREAK_NOTHING:
         asi_audit(report);
@@ -123,4 +123,12 @@ enum status asi_audit_broken(enum asi_break what, struct asi_audit_report *repor
     default:
         return ERR_INVALID;
     }
+}
+
+enum status asi_audit_broken(enum asi_break what, struct asi_audit_report *report) {
+    stop_others();
+    asi_exit(ASI_CAUSE_DEBUG);
+    enum status status = break_and_audit(what, report);
+    resume_others(NULL);
+    return status;
 }

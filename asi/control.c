@@ -7,13 +7,16 @@
 #include "arch/cpu.h"
 #include "arch/features.h"
 #include "arch/msr.h"
+#include "arch/smp.h"
 #include "arch/uaccess.h"
 #include "asi/asi.h"
 #include "asi/audit.h"
 #include "asi/sites.h"
+#include "asi/trust.h"
 #include "kernel/ksyms.h"
 #include "kernel/print.h"
 #include "kernel/process.h"
+#include "kernel/stop.h"
 #include "kernel/string.h"
 #include "kernel/time.h"
 #include "mm/frame.h"
@@ -36,7 +39,7 @@ static enum status copy_out(const struct syscall *call, const void *from, size_t
 static enum status get_state(struct syscall *call) {
     struct asi_state state = {
         .mode = asi_mode,
-        .cpus = 1,
+        .cpus = cpu_count,
         .flush = asi_flush,
         .has_ibpb = cpu_features.ibpb,
         .has_md_clear = cpu_features.md_clear,
@@ -73,6 +76,10 @@ static void add_counters(struct asi_counters *sum, const struct cpu_counters *co
     sum->views_mapped += counters->views_mapped;
     sum->views_revoked += counters->views_revoked;
     sum->tlb_flushes += counters->tlb_flushes;
+    sum->page_flushes += counters->page_flushes;
+    sum->shootdowns += counters->shootdowns;
+    sum->ipis_sent += counters->ipis_sent;
+    sum->tag_hits += counters->tag_hits;
 }
 
 static enum status process_counters(uint32_t id, struct asi_counters *sum) {
@@ -101,7 +108,9 @@ static enum status get_counters(struct syscall *call) {
     return status == OK ? copy_out(call, &sum, sizeof sum) : status;
 }
 
+/* Others stand still: a CPU in the middle of an increment would bring the old count back. */
 static void reset_counters(void) {
+    stop_others();
     bool irq = spin_lock_irq(&processes_lock);
     for (unsigned cpu = 0; cpu < CPU_MAX; cpu++)
         cpus[cpu].counters = (struct cpu_counters){0};
@@ -110,6 +119,7 @@ static void reset_counters(void) {
     }
     spin_unlock_irq(&processes_lock, irq);
     asi_sites_reset();
+    resume_others(NULL);
 }
 
 static enum status get_sites(struct syscall *call) {
@@ -151,6 +161,41 @@ static enum status get_memory(struct syscall *call) {
     return copy_out(call, &memory, sizeof memory);
 }
 
+/* --- Trust -------------------------------------------------------------------------------------------------------- */
+
+static enum status get_domains(struct syscall *call) {
+    const uint64_t room = call->arg[3] / sizeof(struct asi_domain);
+    enum status status = OK;
+    uint64_t count = 0;
+    for (uint32_t number = 1; number < ASI_DOMAINS && count < room && status == OK; number++) {
+        struct asi_domain domain;
+        if (trust_describe(number, &domain))
+            status = copy_to_user(call->arg[2] + count++ * sizeof domain, &domain, sizeof domain);
+    }
+    call->result = (int64_t)count;
+    return status;
+}
+
+static enum status change_trust(struct syscall *call) {
+    struct asi_trust_change change;
+    if (call->arg[3] < sizeof change)
+        return ERR_INVALID;
+    enum status status = copy_from_user(&change, call->arg[2], sizeof change);
+    if (status == OK && change.trusts > 1)
+        status = ERR_INVALID;
+    return status == OK ? trust_set(change.domain, change.peer, change.trusts) : status;
+}
+
+static enum status move_process(struct syscall *call) {
+    struct asi_move move;
+    if (call->arg[3] < sizeof move)
+        return ERR_INVALID;
+    enum status status = copy_from_user(&move, call->arg[2], sizeof move);
+    return status == OK ? trust_move(move.pid, move.domain) : status;
+}
+
+/* --- Audit, decoding ---------------------------------------------------------------------------------------------- */
+
 static enum status audit(struct syscall *call) {
     struct asi_audit_report report;
     enum status status = asi_audit_broken((enum asi_break)call->arg[1], &report);
@@ -158,8 +203,8 @@ static enum status audit(struct syscall *call) {
 }
 
 static bool is_privileged(uint64_t operation) {
-    return operation == ASI_OP_SET_MODE || operation == ASI_OP_SET_FLUSH || operation == ASI_OP_AUDIT ||
-           operation == ASI_OP_RESET;
+    return operation == ASI_OP_SET_MODE || operation == ASI_OP_SET_FLUSH || operation == ASI_OP_SET_VIEWS ||
+           operation == ASI_OP_AUDIT || operation == ASI_OP_RESET || operation == ASI_OP_MOVE;
 }
 
 enum status sys_asi(struct syscall *call) {
@@ -172,6 +217,8 @@ enum status sys_asi(struct syscall *call) {
         return call->arg[1] < ASI_MODES ? asi_set_mode((enum asi_mode)call->arg[1]) : ERR_INVALID;
     case ASI_OP_SET_FLUSH:
         return set_flush(call);
+    case ASI_OP_SET_VIEWS:
+        return call->arg[1] < ASI_VIEW_DESIGNS ? asi_set_views((enum asi_views)call->arg[1]) : ERR_INVALID;
     case ASI_OP_COUNTERS:
         return get_counters(call);
     case ASI_OP_SITES:
@@ -188,6 +235,12 @@ enum status sys_asi(struct syscall *call) {
     case ASI_OP_EXIT:
         asi_exit(ASI_CAUSE_DEBUG);
         return OK;
+    case ASI_OP_DOMAINS:
+        return get_domains(call);
+    case ASI_OP_TRUST:
+        return change_trust(call);
+    case ASI_OP_MOVE:
+        return move_process(call);
     default:
         return ERR_INVALID;
     }

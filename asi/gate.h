@@ -6,10 +6,11 @@
 #define ASI_GATE_H
 
 #include "arch/cpu.h"
+#include "arch/paging.h"
 
 static inline void gate_check(void) {
     this_cpu->gate_checks++;
-    if (__builtin_expect(this_cpu->loaded_root != this_cpu->home_root, 0))
+    if (__builtin_expect(((this_cpu->loaded_root ^ this_cpu->home_root) & ~ROOT_KEEP) != 0, 0))
         this_cpu->gate_violations++;
 }
 

@@ -4,7 +4,7 @@
  * A mode switch moves nobody: each thread goes to its new home space the next time it returns to user code
  * (WORK_SPACE), or when it touches PHYSMAP. Windows on files made in mode asi stay recorded and revocable in every
  * mode.
- * Locks: none yet needed beyond interrupts off (one CPU); with several, all others are stopped. Space: any.
+ * Locks: none: all other CPUs stand still (kernel/stop.h). Space: any.
  */
 #include "arch/cpu.h"
 #include "arch/descriptors.h"
@@ -12,9 +12,12 @@
 #include "arch/patch.h"
 #include "arch/transition.h"
 #include "asi/asi.h"
+#include "asi/trust.h"
 #include "kernel/process.h"
+#include "kernel/stop.h"
 #include "kernel/string.h"
 #include "mm/ephmap.h"
+#include "mm/tags.h"
 
 /* Read by arch/transition.asm: whether the instruction itself is executed. */
 uint8_t flush_ibpb_instruction, flush_verw_instruction;
@@ -35,9 +38,12 @@ static void every_thread_passes_the_gate(void) {
     spin_unlock_irq(&processes_lock, irq);
 }
 
-static void set_split(struct cpu *cpu, bool split) {
-    cpu->split = split;
-    cpu_set_global_pages(!split);
+/* What the mode means for one CPU: each does it for itself. */
+static void take_mode(void) {
+    struct cpu *cpu = cpu_self();
+    cpu->split = asi_mode == ASI_MODE_CLASSIC;
+    cpu_set_global_pages(!cpu->split);
+    tags_forget_all(); /* what was global is not any more */
     asi_note_roots(cpu, cpu->loaded);
     tss_set_stack(cpu);
 }
@@ -45,13 +51,27 @@ static void set_split(struct cpu *cpu, bool split) {
 enum status asi_set_mode(enum asi_mode mode) {
     if ((unsigned)mode >= ASI_MODES)
         return ERR_INVALID;
+    stop_others();
     bool irq = irq_save();
     ephmap_flush();
     asi_mode = mode;
+    trust_forget_histories(); /* not every mode pays all that these are about */
     ephmap_enabled = mode == ASI_MODE_ASI;
-    set_split(cpu_self(), mode == ASI_MODE_CLASSIC);
+    take_mode();
     every_thread_passes_the_gate();
     irq_restore(irq);
+    resume_others(take_mode);
+    return OK;
+}
+
+/* Views made by another design stay, and go as every view does. */
+enum status asi_set_views(enum asi_views design) {
+    if ((unsigned)design >= ASI_VIEW_DESIGNS)
+        return ERR_INVALID;
+    stop_others();
+    ephmap_flush();
+    ephmap_design = design;
+    resume_others(NULL);
     return OK;
 }
 
@@ -60,15 +80,18 @@ enum status asi_set_flush(const struct asi_flush *flush) {
         return ERR_INVALID;
     const struct asi_flush costs = *flush;
     const bool charges = flush->kind == ASI_FLUSH_COST;
+    stop_others();
     bool irq = irq_save();
     asi_flush = (struct asi_flush){.kind = costs.kind};
     if (charges)
         asi_flush = costs;
-    this_cpu->taints |= TAINT_CONTROL_OTHER | TAINT_DATA_OTHER; /* what went unpaid while flushes were off is owed */
+    trust_forget_histories(); /* what went unpaid while flushes were off is owed, on every CPU */
+    every_thread_passes_the_gate();
     flush_ibpb_instruction = costs.kind == ASI_FLUSH_AUTO && cpu_features.ibpb;
     flush_verw_instruction =
         costs.kind == ASI_FLUSH_AUTO; /* a CPU without MD_CLEAR executes it as the old segment check */
     irq_restore(irq);
+    resume_others(NULL);
     return OK;
 }
 

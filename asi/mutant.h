@@ -15,6 +15,10 @@
  *   switch_without_control_flush FLUSH-CONTROL  a process switch pays no IBPB
  *   enter_without_data_flush   FLUSH-DATA       the way back to the restricted space pays no VERW
  *   switch_without_data_flush  FLUSH-DATA       a process switch pays no VERW
+ *   one_way_trust_pays_nothing FLUSH-CONTROL    trust in one direction is taken for trust in both
+ *   history_forgotten          FLUSH-DATA       a switch without a flush leaves no trace for the next (asi/trust.c)
+ *   trust_change_unnoticed     FLUSH-CONTROL    trust is taken back, and CPUs go on by what they knew
+ *   stale_tag                  REVOKE           a flush begins no generation: mm/tags.c knows nothing of it. Debug build
  */
 #ifndef ASI_MUTANT_H
 #define ASI_MUTANT_H

@@ -56,6 +56,12 @@ struct boot_info {
 };
 
 /*
+ * `bytes` bytes of physical memory in the early space, or NULL where that does not reach (above 4 GiB). Before
+ * mm_init().
+ */
+const void *boot_view(uint64_t physical, uint64_t bytes);
+
+/*
  * Where boot/ ends (kernel/main.c). Long mode, higher half, boot CPU, interrupts off, the early space of
  * boot/entry.asm: physical 0–4 GiB at PHYSMAP_BASE. `info` stays valid for good.
  */

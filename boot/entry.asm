@@ -29,6 +29,8 @@ INFO_RSDP_NEW           equ 15
 PVH_NOTE_TYPE           equ 18          ; XEN_ELFNOTE_PHYS32_ENTRY
 
 CR0_WP                  equ 1 << 16
+CR0_NW                  equ 1 << 29
+CR0_CD                  equ 1 << 30
 CR0_PG                  equ 1 << 31
 CR4_PAE                 equ 1 << 5
 MSR_EFER                equ 0xc0000080
@@ -162,6 +164,11 @@ enter_long_mode:
     bt edx, CPUID_EDX_NX
     jnc stop
 
+    mov ebp, boot_cpu
+; To long mode and the early space, for every CPU. In: ebp = where to go on, 64-bit code of this section.
+; Keeps esi and edi.
+global enter_early_space
+enter_early_space:
     mov eax, cr4
     or eax, CR4_PAE
     mov cr4, eax
@@ -173,6 +180,7 @@ enter_long_mode:
     wrmsr
     mov eax, cr0
     or eax, CR0_PG | CR0_WP
+    and eax, ~(CR0_CD | CR0_NW)         ; another CPU comes out of its reset with its caches off
     mov cr0, eax
     lgdt [early_gdt_pointer]
     jmp CODE_SELECTOR:long_mode
@@ -225,6 +233,10 @@ long_mode:
     xor eax, eax
     mov fs, eax
     mov gs, eax
+    mov ebp, ebp                        ; the upper half is anything after the switch
+    jmp rbp
+
+boot_cpu:
     mov rax, higher_half
     jmp rax
 

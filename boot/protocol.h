@@ -21,9 +21,6 @@
 const char *multiboot2_read(uint32_t address, struct boot_info *info);
 const char *pvh_read(uint32_t address, struct boot_info *info);
 
-/* `bytes` bytes of physical memory in the early space, or NULL where that does not reach (above 4 GiB). */
-const void *boot_view(uint64_t physical, uint64_t bytes);
-
 /* Adds a range of the memory map; merges with the one before it. Ranges beyond the table are dropped: memory unused. */
 void boot_add_range(struct boot_info *info, uint64_t base, uint64_t length, bool usable);
 

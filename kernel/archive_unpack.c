@@ -15,7 +15,7 @@
 static void set_attributes(struct inode *inode, const struct archive_entry *entry) {
     inode->uid = entry->uid;
     inode->gid = entry->gid;
-    inode->modified = (struct linux_timespec){.seconds = entry->modified};
+    inode->modified = inode_time(&(struct linux_timespec){.seconds = entry->modified});
 }
 
 static enum status make_parents(const char *path) {

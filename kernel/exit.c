@@ -12,6 +12,7 @@
 #include "kernel/local.h"
 #include "kernel/process.h"
 #include "kernel/process_life.h"
+#include "kernel/process_times.h"
 #include "kernel/sched.h"
 #include "kernel/thread_create.h"
 #include "kernel/timer.h"
@@ -172,7 +173,7 @@ void thread_exit(int status) {
     futex_thread_exit();
     signal_mask_set(UINT64_MAX);
     bool irq = spin_lock_irq(&processes_lock);
-    process->cpu_time += self->cpu_time;
+    process->cpu_time += thread_cpu_time();
     list_remove(&self->process_link);
     bool last = list_empty(&process->threads);
     if (last) {

@@ -150,27 +150,9 @@ void file_set_executable_path(const char *path) {
     local_free(buffer, PATH_MAX);
 }
 
-/* Calls `act` for every handle of the calling process. */
-static void for_each_file(void (*act)(struct file *)) {
-    const struct handle_table *table = &LOCAL->handles;
-    for (unsigned block = 0; block < HANDLE_BLOCKS; block++) {
-        for (uint64_t left = table->used[block]; left != 0; left &= left - 1)
-            act(table->blocks[block][__builtin_ctzl(left)]);
-    }
-}
-
-void handles_fork(struct process *child) {
-    (void)child; /* its table says the same as the caller's */
-    for_each_file(file_ref);
-    inode_ref(working_directory());
-}
-
 void handles_close_all(void) {
     handles_close_range(0, HANDLES_MAX - 1);
-    spin_lock(&names_lock);
-    struct inode *directory = LOCAL->handles.working_directory;
-    LOCAL->handles.working_directory = NULL;
-    spin_unlock(&names_lock);
+    struct inode *directory = handles_set_directory(NULL);
     if (directory != NULL)
         inode_unref(directory);
 }

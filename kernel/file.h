@@ -34,11 +34,11 @@ struct handle_table {
     uint64_t close_on_exec[HANDLE_BLOCKS]; /* likewise, only of handles that are used */
     uint32_t first_free_block;             /* no block before it has a free handle */
     uint32_t limit;                        /* RLIMIT_NOFILE, soft */
-    uint32_t closes;                       /* how many handles have been closed: see pipe.c */
-    uint32_t umask;
-    struct inode *working_directory; /* with a reference. Protected by names_lock */
-    char *executable;                /* absolute path of the running program, or NULL. Protected by names_lock */
-    uint32_t executable_size;        /* what was allocated for it */
+    uint32_t umask;                        /* atomic */
+    /* With a reference. Written with names_lock and handle_lock, read with either. */
+    struct inode *working_directory;
+    char *executable;         /* absolute path of the running program, or NULL. Protected by names_lock */
+    uint32_t executable_size; /* what was allocated for it */
 };
 
 /* RLIMIT_NOFILE of the calling process. Setting: ERR_NOT_PERMITTED above HANDLES_MAX. */
@@ -65,11 +65,13 @@ MUST_USE enum status file_open_executable(const char *path, struct memory_object
 void file_set_executable_path(const char *path);
 
 /*
- * Fork: the child's LOCAL copy of the table is in place; takes a reference on every file (and on the working directory
- * …) on behalf of the child. Cannot fail, so it is the last step of a fork. Runs in the parent. Takes no
- * lock: the caller holds handle_lock from before the copy until here, so that table and references agree.
+ * Fork: the child's LOCAL copy of the table is in place; takes what the copy stands for on behalf of the child:
+ * references on files and working directory, opens of their objects and of the program's. Runs in the parent. Takes no
+ * lock: the caller holds handle_lock from before the copy until here, so that they agree. ERR_NO_MEMORY: nothing is
+ * left behind. _undo: of one that succeeded, while the lock is still held.
  */
-void handles_fork(struct process *child);
+MUST_USE enum status handles_fork(struct process *child);
+void handles_fork_undo(struct process *child);
 /* exec: closes what is marked so. exit: closes everything. */
 void handles_close_on_exec(void);
 void handles_close_all(void);

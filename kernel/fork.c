@@ -3,7 +3,9 @@
  *
  * The child is built by the parent, in the parent's restricted space: LOCAL is copied page by page, page tables are
  * written through scratch views. Everything that can fail is done before the child is linked into the tree.
- * Locks: the parent's user_space->lock across the copy. Space: restricted.
+ * Other threads of the parent go on meanwhile. What is copied together agrees because it is locked together: areas and
+ * user tables by the parent's user_space->lock, the handle table and the references that it stands for by handle_lock,
+ * the rest of LOCAL by the locks that mm/local.c takes. Space: restricted.
  */
 #include "asi/asi.h"
 #include "kernel/assert.h"
@@ -18,6 +20,7 @@
 #include "mm/heap.h"
 #include "mm/local.h"
 #include "mm/roots.h"
+#include "mm/tags.h"
 #include "mm/vm.h"
 
 static enum status give_user_half(struct process *child, bool share) {
@@ -26,6 +29,7 @@ static enum status give_user_half(struct process *child, bool share) {
         child->user_space = parent->user_space;
         __atomic_fetch_add(&child->user_space->refs, 1, __ATOMIC_RELAXED);
         roots_share_user_half(&parent->roots, &child->roots);
+        tags_lend(parent);
         return OK;
     }
     child->user_space = user_space_create(child->id);
@@ -46,26 +50,35 @@ static void take_user_half_back(struct process *child, bool share) {
     }
 }
 
-/* Copies everything; on failure everything is undone but the child itself. */
-static enum status copy_process(struct process *child, struct thread_local *local, const struct trap_frame *frame,
-                                bool share, struct thread **thread) {
-    enum status status = ephmap_fork(child);
-    if (status != OK)
-        return status;
-    LOCAL->random.owner = 0; /* both seed anew: neither may know what the other draws */
-    status = local_fork(child);
+/* LOCAL, what its handles stand for, and a thread. On failure all of it is undone. */
+static enum status give_kernel_half(struct process *child, struct thread_local *local, const struct trap_frame *frame,
+                                    struct thread **thread) {
+    struct spinlock *handle_lock = &process_current()->handle_lock;
+    spin_lock(handle_lock);
+    enum status status = local_fork(child);
     if (status == OK) {
-        status = give_user_half(child, share);
+        status = handles_fork(child);
         if (status == OK) {
             status = thread_create_with(child, local, frame, thread);
             if (status != OK)
-                take_user_half_back(child, share);
+                handles_fork_undo(child);
         }
     }
-    if (status != OK) {
+    if (status != OK)
         local_fork_undo(child);
-        ephmap_forget_process(child);
-    }
+    spin_unlock(handle_lock);
+    return status;
+}
+
+/* Copies everything; on failure everything is undone but the child itself. The parent's user half is locked. */
+static enum status copy_process(struct process *child, const struct trap_frame *frame, bool share,
+                                struct thread **thread) {
+    enum status status = give_user_half(child, share);
+    if (status != OK)
+        return status;
+    status = give_kernel_half(child, thread_local_for_child(), frame, thread);
+    if (status != OK)
+        take_user_half_back(child, share);
     return status;
 }
 
@@ -99,19 +112,20 @@ enum status process_fork(unsigned flags, vaddr_t stack, uint32_t exit_signal, ui
     if (status != OK)
         return status;
     mutex_lock(&parent->user_space->lock);
-    /* A signal for the group that came before the child is in it must not miss it: deliver first, then fork. */
-    status = signal_pending() ? ERR_RESTART : copy_process(child, thread_local_for_child(), &frame, share, &thread);
+    /* First of all: from here on a signal for the group, or a kill of the child, finds it. */
+    status = process_link_into_tree(child, parent);
+    if (status == OK) {
+        status = copy_process(child, &frame, share, &thread);
+        if (status != OK)
+            process_unlink_from_tree(child);
+    }
     mutex_unlock(&parent->user_space->lock);
     if (status != OK) {
         process_free(child);
         return status;
     }
 
-    handles_fork(child);
     child->exit_signal = exit_signal;
-    child->ignored = parent->ignored;
-    child->caught = parent->caught;
-    process_link_into_tree(child, parent);
     *child_id = child->id;
     if (flags & FORK_VFORK) {
         child->vfork_parent = thread_current();
@@ -136,9 +150,10 @@ enum status process_create_kernel(const char *name, void (*entry)(void), struct 
     status = process->user_space == NULL ? ERR_NO_MEMORY : local_create_for(process);
     if (status == OK)
         status = thread_create_kernel(process, entry, &thread);
+    if (status == OK)
+        status = process_link_into_tree(process, &kernel_process);
     if (status != OK)
         return status; /* start-up only: the caller panics */
-    process_link_into_tree(process, &kernel_process);
     strlcpy(process->name, name, sizeof process->name);
     process->group = process->session = process->id;
     thread_start(thread);

@@ -130,10 +130,8 @@ enum status handle_replace(int fd, struct file *file, bool close_on_exec) {
     status = ensure_block(number);
     if (status == OK) {
         struct file **place = find(number);
-        if (place != NULL) {
+        if (place != NULL)
             old = *place;
-            table()->closes++;
-        }
         file_ref(file);
         table()->blocks[number / HANDLE_BLOCK][number % HANDLE_BLOCK] = file;
         mark(number, true, close_on_exec);
@@ -156,7 +154,6 @@ enum status handle_close(int fd) {
     struct file *file = *place;
     *place = NULL;
     mark((unsigned)fd, false, false);
-    table()->closes++;
     unlock();
     let_go(file);
     return OK;
@@ -207,17 +204,66 @@ void handles_close_on_exec(void) {
     }
 }
 
-bool handles_can_read(const struct inode *inode) {
+static bool any_handle(const struct inode *inode, bool readable) {
     bool found = false;
     lock();
     for (unsigned block = 0; block < HANDLE_BLOCKS && !found; block++) {
         for (uint64_t left = table()->used[block]; left != 0 && !found; left &= left - 1) {
             const struct file *file = table()->blocks[block][__builtin_ctzl(left)];
-            found = file->inode == inode && file->readable;
+            found = file->inode == inode && (file->readable || !readable);
         }
     }
     unlock();
     return found;
+}
+
+bool handles_refer_to(const struct inode *inode) { return any_handle(inode, false); }
+bool handles_can_read(const struct inode *inode) { return any_handle(inode, true); }
+
+struct inode *handles_set_directory(struct inode *directory) {
+    spin_lock(&names_lock);
+    lock();
+    struct inode *before = table()->working_directory;
+    table()->working_directory = directory;
+    unlock();
+    spin_unlock(&names_lock);
+    return before;
+}
+
+/* --- Fork: handle_lock held by the caller ------------------------------------------------------------------------- */
+
+enum status handles_fork(struct process *child) {
+    struct memory_object *executable = LOCAL->vm.executable;
+    enum status status = executable != NULL ? ephmap_open_for(child, executable) : OK;
+    for (unsigned block = 0; block < HANDLE_BLOCKS && status == OK; block++) {
+        for (uint64_t left = table()->used[block]; left != 0 && status == OK; left &= left - 1) {
+            const struct file *file = table()->blocks[block][__builtin_ctzl(left)];
+            if (file->object != NULL)
+                status = ephmap_open_for(child, file->object);
+        }
+    }
+    if (status != OK) {
+        ephmap_forget_process(child);
+        return status;
+    }
+    for (unsigned block = 0; block < HANDLE_BLOCKS; block++) {
+        for (uint64_t left = table()->used[block]; left != 0; left &= left - 1)
+            file_ref(table()->blocks[block][__builtin_ctzl(left)]);
+    }
+    if (table()->working_directory != NULL)
+        inode_ref(table()->working_directory);
+    return OK;
+}
+
+/* No reference is the last one: the caller's own table has its own. */
+void handles_fork_undo(struct process *child) {
+    ephmap_forget_process(child);
+    for (unsigned block = 0; block < HANDLE_BLOCKS; block++) {
+        for (uint64_t left = table()->used[block]; left != 0; left &= left - 1)
+            file_unref(table()->blocks[block][__builtin_ctzl(left)]);
+    }
+    if (table()->working_directory != NULL)
+        inode_unref(table()->working_directory);
 }
 
 uint64_t handles_limit(void) { return table()->limit; }

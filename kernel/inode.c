@@ -1,7 +1,7 @@
 /*
  * Inodes: life, times, and what stat() says of them.
  *
- * Locks: none of its own; references are counted atomically. Runs in the caller's space.
+ * Locks: none of its own; references are counted atomically, times are single words. Runs in the caller's space.
  */
 #include "kernel/inode.h"
 
@@ -16,14 +16,25 @@
 
 static uint64_t last_number; /* of an inode; atomic */
 
-struct linux_timespec time_of_day(void) {
-    uint64_t now = time_realtime();
-    return (struct linux_timespec){.seconds = (int64_t)(now / NS_PER_SECOND),
-                                   .nanoseconds = (int64_t)(now % NS_PER_SECOND)};
+int64_t inode_time_now(void) { return (int64_t)time_realtime(); }
+
+int64_t inode_time(const struct linux_timespec *time) {
+    int64_t ns;
+    if (__builtin_mul_overflow(time->seconds, (int64_t)NS_PER_SECOND, &ns) ||
+        __builtin_add_overflow(ns, time->nanoseconds, &ns))
+        return time->seconds < 0 ? INT64_MIN : INT64_MAX;
+    return ns;
 }
 
-void inode_touch_modified(struct inode *inode) { inode->modified = inode->changed = time_of_day(); }
-void inode_touch_changed(struct inode *inode) { inode->changed = time_of_day(); }
+static struct linux_timespec timespec_of(int64_t time) {
+    int64_t seconds = time / (int64_t)NS_PER_SECOND, nanoseconds = time % (int64_t)NS_PER_SECOND;
+    if (nanoseconds < 0)
+        return (struct linux_timespec){seconds - 1, nanoseconds + (int64_t)NS_PER_SECOND};
+    return (struct linux_timespec){seconds, nanoseconds};
+}
+
+void inode_touch_modified(struct inode *inode) { inode->modified = inode->changed = inode_time_now(); }
+void inode_touch_changed(struct inode *inode) { inode->changed = inode_time_now(); }
 
 enum status inode_create(uint32_t mode, struct inode **out) {
     struct inode *inode = global_alloc(sizeof(*inode));
@@ -32,7 +43,7 @@ enum status inode_create(uint32_t mode, struct inode **out) {
     inode->refs = 1;
     inode->mode = mode;
     inode->number = __atomic_add_fetch(&last_number, 1, __ATOMIC_RELAXED);
-    inode->accessed = inode->modified = inode->changed = time_of_day();
+    inode->accessed = inode->modified = inode->changed = inode_time_now();
     mutex_init(&inode->append_lock);
     *out = inode;
     return OK;
@@ -84,9 +95,9 @@ void inode_stat(const struct inode *inode, struct linux_stat *out) {
         .uid = inode->uid,
         .gid = inode->gid,
         .block_size = PAGE_SIZE,
-        .accessed = inode->accessed,
-        .modified = inode->modified,
-        .changed = inode->changed,
+        .accessed = timespec_of(inode->accessed),
+        .modified = timespec_of(inode->modified),
+        .changed = timespec_of(inode->changed),
     };
     switch (inode->mode & S_IFMT) {
     case S_IFREG:

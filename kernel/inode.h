@@ -44,12 +44,13 @@ struct inode {
     uint32_t mode; /* type: constant; permissions: protected by names_lock */
     /* Protected by names_lock to write; readers may see either value. */
     uint32_t links, uid, gid;
-    struct linux_timespec accessed, modified, changed;
+    int64_t accessed, modified,
+        changed; /* nanoseconds since 1970: one word, written and read at one go without a lock */
 
     uint64_t number;                          /* constant */
     const struct file_operations *operations; /* of files opened on it. Constant */
     struct record_lock *locks;                /* advisory locks. Protected by record_locks_lock */
-    struct mutex append_lock;                 /* held across a write at the end */
+    struct mutex append_lock;                 /* held across a write behind the end, and a resize */
     union {                                   /* by type; constant pointers */
         struct memory_object *object;         /* S_IFREG with content: with a reference */
         struct directory directory;           /* S_IFDIR */
@@ -68,8 +69,9 @@ void inode_ref(struct inode *inode);
 /* The last one frees it and what it holds. May take long (pages are scrubbed): not with names_lock held. */
 void inode_unref(struct inode *inode);
 
-/* Now, as times are kept. */
-struct linux_timespec time_of_day(void);
+/* Times as they are kept. What lies more than 292 years from 1970 becomes the last that can be told. */
+int64_t inode_time(const struct linux_timespec *time);
+int64_t inode_time_now(void);
 /* The content changed, or the attributes did. Any lock. */
 void inode_touch_modified(struct inode *inode);
 void inode_touch_changed(struct inode *inode);

@@ -6,6 +6,7 @@
 #include "arch/cpu.h"
 #include "arch/descriptors.h"
 #include "arch/features.h"
+#include "arch/smp.h"
 #include "asi/asi.h"
 #include "asi/control.h"
 #include "boot/boot_info.h"
@@ -16,6 +17,7 @@
 #include "kernel/file.h"
 #include "kernel/futex.h"
 #include "kernel/local.h"
+#include "kernel/mistakes.h"
 #include "kernel/options.h"
 #include "kernel/panic.h"
 #include "kernel/print.h"
@@ -28,6 +30,7 @@
 #include "mm/device.h"
 #include "mm/ephmap.h"
 #include "mm/local.h"
+#include "mm/tags.h"
 
 #define INIT_PATH "/sbin/init"
 
@@ -70,6 +73,7 @@ static void init_thread(void) {
     thread_current()->local = thread_local_create();
     if (thread_current()->local == NULL || handles_init() != OK)
         panic("no memory for the first process");
+    mistake_make();
     enum status status = exec_first(path);
     if (status != OK)
         stop("the first program cannot be run: ", status_name(status));
@@ -85,19 +89,22 @@ void kernel_main(const struct boot_info *info) {
     boot_entry_tsc = info->entry_tsc;
     options_init(info->cmdline);
     features_detect();
+    tags_init();
     idt_init();
     cpu_init(0);
+    smp_find_cpus(info);
     process_init(&kernel_process);
     sched_init_cpu();
     mm_init(info);
     local_init();
     map_screen(info);
-    apic_init();
+    smp_init_apic();
     time_init(info->entry_tsc);
     calibrate_timer();
     futex_init();
-    kprintf("Penumbra: %lu MiB, booted by %s\n", (unsigned long)(frame_free_count() >> (20 - PAGE_SHIFT)),
-            info->protocol);
+    smp_start(info);
+    kprintf("Penumbra: %lu MiB, %u CPU%s, booted by %s\n", (unsigned long)(frame_free_count() >> (20 - PAGE_SHIFT)),
+            cpu_count, cpu_count == 1 ? "" : "s", info->protocol);
     if (names_init(physmap_address(info->module_base), info->module_size) != OK)
         stop("no files: the archive is unusable", "");
     mm_release_module(info);

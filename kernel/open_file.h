@@ -12,9 +12,9 @@ struct poll_table;
 
 /* Class GLOBAL. */
 struct file {
-    uint32_t refs;  /* atomic */
-    uint32_t flags; /* O_*: fcntl() changes O_APPEND, O_NONBLOCK …, the rest is constant. One store, one load */
-    bool readable, writable;                  /* constant */
+    uint32_t refs;           /* atomic */
+    uint32_t flags;          /* O_*: fcntl() changes O_APPEND, O_NONBLOCK …, the rest is constant. Atomic */
+    bool readable, writable; /* constant */
     const struct file_operations *operations; /* constant */
     struct inode *inode;                      /* with a reference; constant */
     struct memory_object *object;       /* of which each handle counts as an open (LOGICAL ACCESS), or NULL; constant */
@@ -80,7 +80,11 @@ MUST_USE enum status handle_set_close_on_exec(int fd, bool close_on_exec);
 void handles_close_range(unsigned first, unsigned last);
 void handles_mark_range(unsigned first, unsigned last);
 
-/* Whether the process has a handle by which it may read `inode`. Takes handle_lock. */
+/* Whether the process has a handle on `inode`; one by which it may read it. Take handle_lock. */
+bool handles_refer_to(const struct inode *inode);
 bool handles_can_read(const struct inode *inode);
+
+/* Sets the working directory and returns the one before; the references pass. Takes names_lock and handle_lock. */
+struct inode *handles_set_directory(struct inode *directory);
 
 #endif

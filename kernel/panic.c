@@ -5,8 +5,10 @@
 
 #include <stdarg.h>
 
+#include "arch/apic.h"
 #include "arch/backtrace.h"
 #include "arch/cpu.h"
+#include "arch/smp.h"
 #include "arch/trap_frame.h"
 #include "asi/asi.h"
 #include "drivers/console.h"
@@ -48,13 +50,34 @@ static void say_where(void) {
     say("\n");
 }
 
+static const struct cpu *panicking; /* the first that did, or NULL. Atomic */
+
+static _Noreturn void stand_still(void) {
+    for (;;)
+        cpu_halt();
+}
+
+void panic_join(void) {
+    if (__builtin_expect(__atomic_load_n(&panicking, __ATOMIC_ACQUIRE) != NULL, 0))
+        stand_still();
+}
+
+static void halt_others(void) {
+    for (unsigned cpu = 0; cpu < cpu_count; cpu++)
+        if (cpu != this_cpu->index)
+            apic_send_nmi(cpu);
+}
+
 static _Noreturn void finish(const struct trap_frame *frame, const char *format, va_list arguments) {
-    static bool panicking;
     char text[256];
+    const struct cpu *nobody = NULL;
     irq_disable();
-    if (panicking) /* the panic itself failed: say no more */
-        power_off(POWER_STATUS_PANIC);
-    panicking = true;
+    if (!__atomic_compare_exchange_n(&panicking, &nobody, this_cpu->self, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
+        if (nobody != this_cpu->self)
+            stand_still();
+        power_off(POWER_STATUS_PANIC); /* the panic itself failed: say no more */
+    }
+    halt_others();
     format_string_va(text, sizeof text, format, arguments);
     say("\npenumbra: panic: %s\n", text);
     say_where();

@@ -9,7 +9,6 @@
 
 #include "arch/uaccess.h"
 #include "asi/abi.h"
-#include "kernel/local.h"
 #include "kernel/names.h"
 #include "kernel/open_file.h"
 #include "kernel/poll.h"
@@ -41,12 +40,16 @@ static enum status wait_for(struct pipe *pipe, struct wait_queue *queue) {
     return status;
 }
 
+/* Whether another thread may close a handle during a call: asked at its beginning, for only this one could make one. */
+static bool others_may_close(void) { return process_current()->thread_count != 1; }
+
 /*
- * A handle was closed by another thread while this one read or wrote: it may have mapped pages after they were
- * revoked.
+ * After pages were mapped by the right to read: if another thread has closed the last handle that gave it, they may
+ * have been mapped after they were revoked.
  */
-static void check_still_open(struct pipe *pipe, uint32_t closes) {
-    if (LOCAL->handles.closes == closes)
+static void check_still_readable(struct inode *inode) {
+    struct pipe *pipe = inode->pipe;
+    if (handles_can_read(inode))
         return;
     spin_lock(&pipe->object->lock);
     pipe_revoke(pipe);
@@ -56,7 +59,7 @@ static void check_still_open(struct pipe *pipe, uint32_t closes) {
 static enum status pipe_read(struct file *file, vaddr_t to, size_t bytes, uint64_t *offset, size_t *done) {
     struct pipe *pipe = pipe_of(file);
     struct spinlock *lock = &pipe->object->lock;
-    uint32_t closes = LOCAL->handles.closes;
+    const bool check = others_may_close();
     enum status status = OK;
     (void)offset;
     while (bytes > 0 && status == OK) {
@@ -77,7 +80,8 @@ static enum status pipe_read(struct file *file, vaddr_t to, size_t bytes, uint64
             status = wait_for(pipe, &pipe->readable);
         }
     }
-    check_still_open(pipe, closes);
+    if (check)
+        check_still_readable(file->inode);
     return status;
 }
 
@@ -120,7 +124,7 @@ static enum status pipe_write_from(struct file *file, struct pipe_source from, s
     struct pipe *pipe = pipe_of(file);
     struct spinlock *lock = &pipe->object->lock;
     uint64_t writer = writer_number(process_current());
-    uint32_t closes = LOCAL->handles.closes;
+    const bool check = others_may_close();
     size_t least = bytes <= PIPE_ATOMIC ? bytes : 1; /* a small write waits until all of it fits */
     bool reads = false, asked = false;
     enum status status = OK;
@@ -135,7 +139,8 @@ static enum status pipe_write_from(struct file *file, struct pipe_source from, s
         struct pipe_source rest = {from.user + *done, from.kernel != NULL ? from.kernel + *done : NULL};
         status = write_step(file, pipe, rest, bytes - *done, least, reads, done);
     }
-    check_still_open(pipe, closes);
+    if (check && reads)
+        check_still_readable(file->inode);
     return status;
 }
 
@@ -165,12 +170,10 @@ static void pipe_release(struct file *file) {
     spin_lock(&pipe->object->lock);
     pipe->readers -= file->readable;
     pipe->writers -= file->writable;
-    bool unread_for_ever = pipe->readers == 0;
     wake(&pipe->readable);
     wake(&pipe->writable);
     spin_unlock(&pipe->object->lock);
-    if (unread_for_ever)
-        pipe_drop_pages(pipe);
+    pipe_drop_pages(pipe);
 }
 
 static void pipe_handle_closed(struct file *file) {

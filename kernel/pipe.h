@@ -83,7 +83,7 @@ MUST_USE size_t pipe_take(struct pipe *pipe, vaddr_t to, size_t bytes);
 /* Takes every page out of every process's view: after it only those map them again who may. */
 void pipe_revoke(struct pipe *pipe);
 
-/* Nobody can read any more: all pages go. Not with the lock held. */
+/* If nobody can read any more (an end may have been opened anew meanwhile) all pages go. Not with the lock held. */
 void pipe_drop_pages(struct pipe *pipe);
 
 #endif

@@ -46,11 +46,18 @@ size_t pipe_room(const struct pipe *pipe, uint64_t writer, bool reads) {
     return fresh + room_in_tail(pipe, writer, reads);
 }
 
+/* No process keeps a window on the frame. */
+static void revoke(struct pipe *pipe, frame_t frame) {
+    const vaddr_t window = ephmap_window_address(frame);
+    ephmap_revoke_frame(pipe->object, frame);
+    ephmap_flush_windows(pipe->object, &window, 1);
+}
+
 static void set_writer(struct pipe *pipe, struct pipe_page *page, uint64_t writer) {
     if (page->writer == writer)
         return;
     if (page->writer != PIPE_WRITER_NONE)
-        ephmap_revoke_frame(pipe->object, page->frame);
+        revoke(pipe, page->frame);
     page->writer = writer;
 }
 
@@ -72,7 +79,7 @@ static enum status ready_page(struct pipe *pipe, struct pipe_page *page, uint64_
 
 /* Returns an empty frame that is not needed. */
 static void free_page(struct pipe *pipe, struct pipe_page *page) {
-    ephmap_revoke_frame(pipe->object, page->frame);
+    revoke(pipe, page->frame);
     frame_info(page->frame)->object = NULL;
     frame_free_clean(page->frame);
     *page = (struct pipe_page){0};
@@ -200,16 +207,20 @@ size_t pipe_take(struct pipe *pipe, vaddr_t to, size_t bytes) {
 void pipe_revoke(struct pipe *pipe) {
     for (unsigned i = 0; i < PIPE_SLOTS; i++) {
         if (!frame_is_none(pipe->pages[i].frame))
-            ephmap_revoke_frame(pipe->object, pipe->pages[i].frame);
+            revoke(pipe, pipe->pages[i].frame);
     }
     for (unsigned i = 0; i < pipe->spare_count; i++)
-        ephmap_revoke_frame(pipe->object, pipe->spares[i].frame);
+        revoke(pipe, pipe->spares[i].frame);
 }
 
 void pipe_drop_pages(struct pipe *pipe) {
     frame_t unread[PIPE_SLOTS];
     unsigned count = 0;
     spin_lock(&pipe->object->lock);
+    if (pipe->readers != 0) {
+        spin_unlock(&pipe->object->lock);
+        return;
+    }
     for (unsigned i = 0; i < PIPE_SLOTS; i++) {
         struct pipe_page *page = &pipe->pages[i];
         if (frame_is_none(page->frame))
@@ -218,7 +229,7 @@ void pipe_drop_pages(struct pipe *pipe) {
             free_page(pipe, page);
             continue;
         }
-        ephmap_revoke_frame(pipe->object, page->frame);
+        revoke(pipe, page->frame);
         frame_info(page->frame)->object = NULL;
         unread[count++] = page->frame;
         *page = (struct pipe_page){0};

@@ -6,6 +6,7 @@
 
 #include "arch/cpu.h"
 #include "arch/io.h"
+#include "asi/trust.h"
 #include "kernel/assert.h"
 #include "kernel/process_life.h"
 #include "kernel/reap.h"
@@ -18,6 +19,7 @@
 #include "mm/heap.h"
 #include "mm/local.h"
 #include "mm/roots.h"
+#include "mm/tlb.h"
 
 #define ID_MAX         32768U
 #define PROCESSES_MAX  4096U
@@ -115,31 +117,42 @@ void process_add_thread(struct process *process, struct thread *thread) {
         thread->exiting = true;
         thread->work |= WORK_SIGNAL;
     }
+    if (process->pending != 0) /* sent to a child that had no thread yet */
+        thread->work |= WORK_SIGNAL;
     list_push_back(&process->threads, &thread->process_link);
     process->thread_count++;
     threads++;
     spin_unlock_irq(&processes_lock, irq);
 }
 
-void process_link_into_tree(struct process *process, struct process *parent) {
+enum status process_link_into_tree(struct process *process, struct process *parent) {
     bool irq = spin_lock_irq(&processes_lock);
+    if (parent == process_current() && parent != &kernel_process && signal_pending()) {
+        spin_unlock_irq(&processes_lock, irq);
+        return ERR_RESTART;
+    }
     process->parent = parent;
     process->group = parent->group;
     process->session = parent->session;
     process->uid = parent->uid;
     process->gid = parent->gid;
+    trust_inherit(process, parent);
     memcpy(process->name, parent->name, sizeof process->name);
     list_push_back(&parent->children, &process->sibling_link);
     list_push_back(&all_processes, &process->all_link);
+    process->ignored = parent->ignored;
+    process->caught = parent->caught;
     processes++;
     spin_unlock_irq(&processes_lock, irq);
+    return OK;
 }
 
 /*
  * What remains of a process when its last thread has left: clean stacks, tables, two structs. Roots first: at no
- * instant does a restricted root lead to a free frame (REACH).
+ * instant does a restricted root lead to a free frame (REACH). Idle CPUs that have borrowed the space leave it before.
  */
 void process_free(struct process *process) {
+    tlb_expel(process);
     roots_destroy(&process->roots);
     while (!list_empty(&process->dead_threads)) {
         struct thread *thread = container_of(process->dead_threads.next, struct thread, process_link);
@@ -152,7 +165,15 @@ void process_free(struct process *process) {
 static void unlink_from_tree(struct process *process) {
     list_remove(&process->sibling_link);
     list_remove(&process->all_link);
+    trust_forget_process(process);
     processes--;
+}
+
+void process_unlink_from_tree(struct process *process) {
+    bool irq = spin_lock_irq(&processes_lock);
+    unlink_from_tree(process);
+    wake_all(&process->parent->child_exited); /* another thread may wait for a child, and have none any more */
+    spin_unlock_irq(&processes_lock, irq);
 }
 
 /* --- The dead ----------------------------------------------------------------------------------------------------- */

@@ -35,6 +35,7 @@ struct process {
     uint32_t id; /* constant */
     struct roots roots;
     struct user_space *user_space; /* replaced only by exec of a vfork child. Protected by rank PROCESSES */
+    uint64_t cpus; /* a bit for each CPU that has a root of it loaded: mm/tlb.h. Atomic; unused with one CPU */
 
     /* Family and exit. Protected by processes_lock (rank PROCESSES). */
     struct process *parent;
@@ -69,7 +70,8 @@ struct process {
     struct list view_sets;       /* objects it has open: struct object_view_set. Protected by the views lock */
 
     uint32_t uid, gid;
-    char name[PROCESS_NAME_SIZE];                   /* of the program: metadata */
+    uint8_t domain;               /* of trust; 0: private. Written under processes_lock, atomic (asi/trust.c) */
+    char name[PROCESS_NAME_SIZE]; /* of the program: metadata */
     uint64_t stack_slots[PROCESS_THREADS_MAX / 64]; /* bitmap of stack slots in use. Protected by processes_lock. */
 
     struct cpu_counters counters; /* this process's share. Updated by the CPU it runs on */

@@ -11,7 +11,13 @@ void process_init(struct process *process);
 
 /* A process with an id and roots, in no list. ERR_AGAIN, ERR_NO_MEMORY. Undo: process_free. */
 MUST_USE enum status process_allocate(struct process **out);
-void process_link_into_tree(struct process *process, struct process *parent);
+/*
+ * Makes it a child of `parent`, in its group: it can be found and sent signals, though it has no thread yet.
+ * ERR_RESTART: `parent` is the caller's, and a signal is first, which may be one for the group. Undo:
+ * process_unlink_from_tree.
+ */
+MUST_USE enum status process_link_into_tree(struct process *process, struct process *parent);
+void process_unlink_from_tree(struct process *process);
 
 /* Frees one that has neither user half nor LOCAL any more and is in no list. */
 void process_free(struct process *process);

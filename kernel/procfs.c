@@ -5,6 +5,8 @@
  * Locks: processes_lock while a process's family is read. Runs in the caller's space.
  */
 #include "arch/cpu.h"
+#include "arch/cpuid.h"
+#include "arch/smp.h"
 #include "arch/uaccess.h"
 #include "kernel/device.h"
 #include "kernel/names.h"
@@ -20,13 +22,6 @@
 #define TEXT_SIZE    PAGE_SIZE
 #define KIB_PER_PAGE (PAGE_SIZE / 1024)
 #define USER_HZ      100UL
-
-static unsigned cpu_count(void) {
-    unsigned count = 0;
-    while (count < CPU_MAX && cpus[count].self != NULL)
-        count++;
-    return count > 0 ? count : 1;
-}
 
 static size_t cmdline_text(char *to, size_t size) { return format_string(to, size, "%s\n", kernel_command_line); }
 
@@ -60,11 +55,24 @@ static size_t meminfo_text(char *to, size_t size) {
                          frames.total * KIB_PER_PAGE, free, free, frames.by_class[FRAME_SECRET] * KIB_PER_PAGE);
 }
 
+/* A few words for each CPU: 64 of them fit in TEXT_SIZE. */
+static size_t cpuinfo_text(char *to, size_t size) {
+    const struct cpuid_result vendor = cpuid(0, 0);
+    const uint32_t words[] = {vendor.ebx, vendor.edx, vendor.ecx};
+    char name[sizeof words + 1] = "";
+    memcpy(name, words, sizeof words);
+    size_t used = 0;
+    for (unsigned i = 0; i < cpu_count && used < size; i++)
+        used += format_string(to + used, size - used, "processor\t: %u\nvendor_id\t: %s\napicid\t\t: %lu\n\n", i, name,
+                              (unsigned long)cpus[i].apic_id);
+    return used;
+}
+
 static size_t stat_text(char *to, size_t size) {
     uint64_t ticks = time_monotonic() / (NS_PER_SECOND / USER_HZ);
     uint64_t booted = (time_realtime() - time_monotonic()) / NS_PER_SECOND;
-    size_t used = format_string(to, size, "cpu  %lu 0 0 0 0 0 0 0 0 0\n", ticks * cpu_count());
-    for (unsigned i = 0; i < cpu_count() && used < size; i++)
+    size_t used = format_string(to, size, "cpu  %lu 0 0 0 0 0 0 0 0 0\n", ticks * cpu_count);
+    for (unsigned i = 0; i < cpu_count && used < size; i++)
         used += format_string(to + used, size - used, "cpu%u %lu 0 0 0 0 0 0 0 0 0\n", i, ticks);
     if (used < size)
         used += format_string(to + used, size - used, "btime %lu\nprocesses %u\nprocs_running 1\nprocs_blocked 0\n",
@@ -89,7 +97,7 @@ static size_t self_status_text(char *to, size_t size) {
 }
 
 static size_t cpu_list_text(char *to, size_t size) {
-    unsigned last = cpu_count() - 1;
+    unsigned last = cpu_count - 1;
     return last > 0 ? format_string(to, size, "0-%u\n", last) : format_string(to, size, "0\n");
 }
 
@@ -137,6 +145,7 @@ static const struct {
     TEXT_FILE("/proc/uptime", uptime_text),
     TEXT_FILE("/proc/loadavg", loadavg_text),
     TEXT_FILE("/proc/meminfo", meminfo_text),
+    TEXT_FILE("/proc/cpuinfo", cpuinfo_text),
     TEXT_FILE("/proc/stat", stat_text),
     TEXT_FILE("/proc/self/status", self_status_text),
     TEXT_FILE("/proc/self/mounts", mounts_text),

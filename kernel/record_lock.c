@@ -178,7 +178,11 @@ enum status record_lock_control(struct file *file, int command, uint64_t argumen
     }
     if ((wanted.type == LOCK_READ && !file->readable) || (wanted.type == LOCK_WRITE && !file->writable))
         return ERR_BAD_HANDLE;
-    return set_lock(file->inode, &wanted, command == F_SETLKW);
+    status = set_lock(file->inode, &wanted, command == F_SETLKW);
+    /* Another thread may have closed the last handle before the lock was there: nobody would drop it. */
+    if (status == OK && wanted.type != LOCK_NONE && !handles_refer_to(file->inode))
+        record_locks_drop(file->inode, wanted.process_id);
+    return status;
 }
 
 static void drop(struct inode *inode, const struct record_lock *owner) {

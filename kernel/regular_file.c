@@ -2,8 +2,8 @@
  * Regular files: their bytes are those of a memory object, reached through EPHMAP windows (mm/object.c).
  *
  * Invariant: LOGICAL ACCESS – every process with a handle on the file has the object open; it may see all of it,
- * because everyone is the superuser, who may open any file for reading. Locks: inode.append_lock across a write at the
- * end. Runs in the caller's space.
+ * because everyone is the superuser, who may open any file for reading. Locks: inode.append_lock across a write behind
+ * the end. Runs in the caller's space.
  */
 #include "arch/uaccess.h"
 #include "kernel/names.h"
@@ -59,12 +59,15 @@ static enum status write_at(struct file *file, vaddr_t from, size_t bytes, uint6
 }
 
 static enum status regular_write(struct file *file, vaddr_t from, size_t bytes, uint64_t *offset, size_t *done) {
+    const bool append = file->flags & O_APPEND;
     if (bytes == 0)
         return OK;
-    if (!(file->flags & O_APPEND))
+    /* What others write behind the end must not come between an append's look at the size and its bytes. */
+    if (!append && *offset < file->object->size && bytes <= file->object->size - *offset)
         return write_at(file, from, bytes, offset, done);
     mutex_lock(&file->inode->append_lock);
-    *offset = file->object->size;
+    if (append)
+        *offset = file->object->size;
     enum status status = write_at(file, from, bytes, offset, done);
     mutex_unlock(&file->inode->append_lock);
     return status;

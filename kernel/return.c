@@ -7,15 +7,20 @@
 #include "asi/asi.h"
 #include "kernel/sched.h"
 #include "kernel/signal.h"
+#include "kernel/stop.h"
 #include "kernel/thread.h"
+
+#define WORK_HERE (uint32_t)(WORK_RESCHEDULE | WORK_SIGNAL | WORK_STOP)
 
 struct return_action return_to_user_work(struct trap_frame *frame) {
     struct thread *self = thread_current();
     for (;;) {
-        uint32_t work = __atomic_load_n(&self->work, __ATOMIC_RELAXED);
-        if (!(work & (WORK_RESCHEDULE | WORK_SIGNAL)))
+        /* One step: what another CPU adds is seen now or in the next round. */
+        uint32_t work = __atomic_fetch_and(&self->work, ~WORK_HERE, __ATOMIC_RELAXED) & WORK_HERE;
+        if (work == 0)
             break;
-        __atomic_and_fetch(&self->work, ~(WORK_RESCHEDULE | WORK_SIGNAL), __ATOMIC_RELAXED);
+        if (work & WORK_STOP)
+            stop_here_if_asked();
         irq_enable();
         if (work & WORK_RESCHEDULE)
             sched_yield();

@@ -1,10 +1,12 @@
 /*
- * Owns: run queues, the choice of the next thread, the switch to it, sleepers' deadlines.
+ * Owns: run queues, the choice of the next thread and of its CPU, the switch to it, sleepers' deadlines.
  *
  * Invariants: a switch between threads of one process, to idle and back writes no CR3 and flushes nothing; one between
  * processes writes CR3 once and pays what asi_switch_flags() says. FLUSH-CONTROL, FLUSH-DATA.
- * Locks: a CPU's queue lock (rank RUN_QUEUE, interrupts off) for thread states and queue links; timer_lock (rank
- * TIMER).
+ * Locks: a CPU's queue lock (rank RUN_QUEUE, interrupts off) for the states and queue links of the threads whose `cpu`
+ * it is; that field changes under the lock of the queue that it names. A CPU holds its own queue's lock from the choice
+ * of the next thread until it is off the old one's stack, so whoever takes a thread from a queue finds it off its CPU.
+ * No two queue locks are held at once. timer_lock (rank TIMER) for the sleepers of all CPUs.
  * Space: whatever the thread is in; the switch preserves it per thread.
  */
 #include "kernel/sched.h"
@@ -19,24 +21,33 @@
 #include "kernel/assert.h"
 #include "kernel/process.h"
 #include "kernel/reap.h"
+#include "kernel/stop.h"
 #include "kernel/thread.h"
 #include "kernel/time.h"
 #include "kernel/timer.h"
 #include "mm/boot.h"
-#include "mm/roots.h"
+#include "mm/ephmap.h"
+#include "mm/tags.h"
+#include "mm/tlb.h"
 
 struct run_queue {
     struct spinlock lock;
-    struct list ready; /* of struct thread.run_link. Protected by lock */
-    uint64_t tick_at;  /* when the armed timer interrupt comes, ns. Owner CPU, interrupts off */
-};
+    struct list ready;    /* of struct thread.run_link. Protected by lock */
+    unsigned ready_count; /* likewise; others read it to guess */
+    uint64_t tick_at;     /* when the armed timer interrupt comes, ns. Owner CPU, interrupts off */
+    struct list sleepers; /* by deadline: those that went to sleep on this CPU. Protected by timer_lock */
+} __attribute__((aligned(64)));
 
 static struct run_queue queues[CPU_MAX];
 static struct thread idle_threads[CPU_MAX];
 static struct spinlock timer_lock = SPINLOCK_INIT(RANK_TIMER);
-static struct list sleepers = {&sleepers, &sleepers}; /* by deadline. Protected by timer_lock */
+static uint64_t idle_cpus; /* a bit for each that has found nothing to do. Atomic */
+
+/* The CPU whose timer serves the interval timers of all processes. */
+#define TIMER_CPU 0
 
 static struct run_queue *own_queue(void) { return &queues[this_cpu->index]; }
+static uint64_t bit_of(unsigned cpu) { return 1UL << cpu; }
 
 /* --- Choosing ----------------------------------------------------------------------------------------------------- */
 
@@ -45,15 +56,100 @@ static struct thread *take_next(struct run_queue *queue) {
         return this_cpu->idle;
     struct thread *next = container_of(queue->ready.next, struct thread, run_link);
     list_remove(&next->run_link);
+    queue->ready_count--;
     return next;
 }
 
 static void make_ready(struct run_queue *queue, struct thread *thread) {
     thread->state = THREAD_RUNNABLE;
     list_push_back(&queue->ready, &thread->run_link);
+    queue->ready_count++;
+}
+
+/* --- Choosing a CPU ----------------------------------------------------------------------------------------------- */
+
+static unsigned shortest_queue(uint64_t allowed) {
+    unsigned best = (unsigned)__builtin_ctzl(allowed);
+    for (; allowed != 0; allowed &= allowed - 1) {
+        unsigned cpu = (unsigned)__builtin_ctzl(allowed);
+        if (queues[cpu].ready_count < queues[best].ready_count)
+            best = cpu;
+    }
+    return best;
+}
+
+/* A vfork child runs in its parent's user half, where its parent waits for it: elsewhere each page is an interrupt. */
+static bool stays(const struct thread *thread) { return thread->process->vfork_parent != NULL; }
+
+/*
+ * Where a thread that becomes runnable goes: back to its CPU if that is idle or nobody else is.
+ */
+static unsigned choose_cpu(const struct thread *thread) {
+    if (cpu_count == 1)
+        return 0;
+    const uint64_t allowed = thread->affinity & cpus_running();
+    const uint64_t idle = __atomic_load_n(&idle_cpus, __ATOMIC_RELAXED) & allowed;
+    if (!(allowed & bit_of(thread->cpu)))
+        return idle != 0 ? (unsigned)__builtin_ctzl(idle) : shortest_queue(allowed);
+    if (idle == 0 || (idle & bit_of(thread->cpu)) || stays(thread))
+        return thread->cpu;
+    return (unsigned)__builtin_ctzl(idle);
+}
+
+/*
+ * A thread was put into the queue of `cpu`: an idle CPU is told to look. If that one is busy, another that has become
+ * idle meanwhile takes the thread.
+ */
+static void kick_idle(const struct thread *thread, unsigned cpu) {
+    if (cpu_count == 1)
+        return;
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    uint64_t idle = __atomic_load_n(&idle_cpus, __ATOMIC_RELAXED);
+    if (idle & bit_of(cpu))
+        idle = bit_of(cpu);
+    else
+        idle = stays(thread) ? 0 : idle & thread->affinity;
+    if (idle != 0 && !(idle & bit_of(this_cpu->index)))
+        apic_send((unsigned)__builtin_ctzl(idle), VECTOR_RESCHEDULE);
+}
+
+/* The queue of a thread, locked; interrupts are off. */
+static struct run_queue *lock_queue_of(const struct thread *thread) {
+    for (;;) {
+        uint32_t cpu = __atomic_load_n(&thread->cpu, __ATOMIC_ACQUIRE);
+        spin_lock(&queues[cpu].lock);
+        if (__atomic_load_n(&thread->cpu, __ATOMIC_RELAXED) == cpu)
+            return &queues[cpu];
+        spin_unlock(&queues[cpu].lock);
+    }
+}
+
+/* A thread whose `cpu` is set to this one already, and which is in no queue. No queue lock held. */
+static void put_into_queue(struct thread *thread, unsigned cpu) {
+    spin_lock(&queues[cpu].lock);
+    make_ready(&queues[cpu], thread);
+    spin_unlock(&queues[cpu].lock);
+    kick_idle(thread, cpu);
+}
+
+/* `queue` is locked and the thread's, which is off its stack and in no queue; the lock is given up. */
+static void make_ready_somewhere(struct run_queue *queue, struct thread *thread) {
+    unsigned cpu = choose_cpu(thread);
+    if (&queues[cpu] == queue) {
+        make_ready(queue, thread);
+        spin_unlock(&queue->lock);
+        kick_idle(thread, cpu);
+        return;
+    }
+    thread->state = THREAD_RUNNABLE;
+    __atomic_store_n(&thread->cpu, cpu, __ATOMIC_RELEASE);
+    spin_unlock(&queue->lock);
+    put_into_queue(thread, cpu);
 }
 
 /* --- Switching ---------------------------------------------------------------------------------------------------- */
+
+static void arm_timer(struct run_queue *queue, uint64_t now);
 
 /* Idle borrows the loaded space, unless that is about to be taken down: then it needs the kernel's. */
 static struct process *space_for(const struct thread *next, const struct thread *previous) {
@@ -63,29 +159,29 @@ static struct process *space_for(const struct thread *next, const struct thread 
     return dying ? &kernel_process : this_cpu->loaded;
 }
 
-static uint64_t root_to_load(const struct thread *next, const struct process *space, uint32_t *flags) {
+/* Whether the switch changes roots, and what it pays. */
+static bool changes_root(const struct thread *next, const struct process *space, enum space *wanted, uint32_t *flags) {
     *flags = 0;
     if (next == this_cpu->idle && space == this_cpu->loaded)
-        return 0;
-    enum space wanted = next == this_cpu->idle ? asi_home_space() : (enum space)next->space;
-    uint64_t root = roots_address(&space->roots, wanted);
-    if (root == this_cpu->loaded_root)
-        return 0;
+        return false;
+    *wanted = next == this_cpu->idle ? asi_home_space() : (enum space)next->space;
+    if (space == this_cpu->loaded && *wanted == this_cpu->space)
+        return false;
     *flags =
-        asi_switch_flags(this_cpu->loaded, space, wanted) | (wanted == SPACE_UNRESTRICTED ? CROSS_UNRESTRICTED : 0);
-    return root;
+        asi_switch_flags(this_cpu->loaded, space, *wanted) | (*wanted == SPACE_UNRESTRICTED ? CROSS_UNRESTRICTED : 0);
+    return true;
 }
 
-static void count_switch(const struct thread *previous, const struct thread *next, bool changes_root) {
+static void count_switch(const struct thread *previous, const struct thread *next, bool changes_space) {
     struct cpu_counters *counters = &this_cpu->self->counters;
     const struct thread *idle = this_cpu->idle;
-    if (next == idle || (previous == idle && !changes_root))
+    if (next == idle || (previous == idle && !changes_space))
         counters->idle_switches++;
-    else if (!changes_root)
+    else if (!changes_space)
         counters->thread_switches++;
     else {
         counters->process_switches++;
-        next->process->counters.process_switches++;
+        counter_add(&next->process->counters.process_switches, 1);
     }
 }
 
@@ -98,20 +194,36 @@ static void save_user_registers(struct thread *previous) {
 }
 
 static void restore_user_registers(struct thread *next) {
-    if (next->local == NULL || this_cpu->fpu_owner == next)
+    if (next->local == NULL || (this_cpu->fpu_owner == next && next->fpu_cpu == this_cpu->index))
         return;
     fpu_restore(next->local->fpu);
     user_fs_set(next->local->fs_base);
     user_gs_set(next->local->gs_base);
     this_cpu->fpu_owner = next;
+    next->fpu_cpu = this_cpu->index;
 }
 
 /* First thing on the new stack: what could not be done before the old one was left. */
 static void finish_switch(void) {
-    struct thread *gone = this_cpu->dead_thread;
-    this_cpu->dead_thread = NULL;
-    restore_user_registers(thread_current());
+    struct cpu *cpu = cpu_self();
+    struct thread *gone = cpu->dead_thread, *moving = cpu->moving;
+    unsigned target = 0;
+    cpu->dead_thread = cpu->moving = NULL;
+    if (cpu->left != NULL)
+        tlb_left(cpu->left);
+    cpu->left = NULL;
+    restore_user_registers(cpu->current);
+    stop_mark_thread(cpu->current);
+    if (moving != NULL) {
+        target = choose_cpu(moving);
+        __atomic_store_n(&moving->cpu, target, __ATOMIC_RELEASE);
+    }
     spin_unlock(&own_queue()->lock);
+    const uint64_t now = cpu->current->started_at;
+    if (cpu->current != cpu->idle && own_queue()->tick_at - now > TIME_SLICE_NS) /* none armed, past, or too late */
+        arm_timer(own_queue(), now);
+    if (moving != NULL)
+        put_into_queue(moving, target);
     if (gone != NULL)
         reap_thread(gone);
 }
@@ -122,7 +234,9 @@ static void switch_to(struct thread *next) {
     struct thread *previous = cpu->current;
     uint32_t flags;
     struct process *space = space_for(next, previous);
-    uint64_t root = root_to_load(next, space, &flags);
+    uint64_t root = 0;
+    enum space wanted;
+    const bool loads = changes_root(next, space, &wanted, &flags);
 
     assert(cpu->views_held == 0);
     count_switch(previous, next, space != cpu->loaded);
@@ -133,10 +247,17 @@ static void switch_to(struct thread *next) {
     next->slice_end = now + TIME_SLICE_NS;
     next->state = THREAD_RUNNING;
     previous->space = cpu->space;
-    if (root != 0) {
+    if (loads) {
+        if (tags_in_use || tlb_is_shared(cpu->loaded))
+            ephmap_flush(); /* the CR3 write flushes this CPU only, or nothing */
         asi_count_switch(space, flags);
-        cpu->loaded = space;
+        if (space != cpu->loaded) {
+            tlb_enter(space);
+            cpu->left = cpu->loaded;
+            cpu->loaded = space;
+        }
         cpu->scratch_pending = 0; /* flushed by the CR3 write */
+        root = tags_root(space, wanted);
         asi_note_roots(cpu, space);
     }
     cpu->switch_flags = flags;
@@ -159,17 +280,16 @@ static void switch_to(struct thread *next) {
 
 void sched_first_run(void) { finish_switch(); }
 
-static void arm_timer(struct run_queue *queue, uint64_t now);
-
-void sched_block(void) {
-    struct run_queue *queue = own_queue();
+void sched_sleep(bool interruptible) {
     bool irq = irq_save();
-    spin_lock(&queue->lock);
+    struct run_queue *queue = own_queue();
     struct thread *self = thread_current();
-    if (self->state == THREAD_RUNNING || (self->state == THREAD_SLEEPING && self->wake_pending)) {
-        self->state = THREAD_RUNNING; /* woken between saying so and getting here */
+    spin_lock(&queue->lock);
+    if (self->wake_pending) { /* since wait_begin */
         spin_unlock(&queue->lock);
     } else {
+        self->interruptible = interruptible;
+        self->state = THREAD_SLEEPING;
         switch_to(take_next(queue));
     }
     irq_restore(irq);
@@ -183,14 +303,20 @@ void sched_leave(void) {
 }
 
 void sched_yield(void) {
-    struct run_queue *queue = own_queue();
     bool irq = irq_save();
+    struct run_queue *queue = own_queue();
+    struct thread *self = thread_current();
     spin_lock(&queue->lock);
-    if (list_empty(&queue->ready)) {
-        thread_current()->slice_end = time_monotonic() + TIME_SLICE_NS;
+    const bool must_move = !(self->affinity & bit_of(this_cpu->index));
+    if (must_move) {
+        self->state = THREAD_RUNNABLE;
+        this_cpu->moving = self;
+        switch_to(take_next(queue));
+    } else if (list_empty(&queue->ready)) {
+        self->slice_end = time_monotonic() + TIME_SLICE_NS;
         spin_unlock(&queue->lock);
     } else {
-        make_ready(queue, thread_current());
+        make_ready(queue, self);
         switch_to(take_next(queue));
     }
     irq_restore(irq);
@@ -198,31 +324,96 @@ void sched_yield(void) {
 
 /* --- Waking ------------------------------------------------------------------------------------------------------- */
 
+/* The CPU that runs the thread looks at its work flags on its way out of the interrupt. Queue lock held. */
+static void kick_runner(const struct thread *thread) {
+    if (thread->cpu != this_cpu->index && thread == cpus[thread->cpu].current)
+        apic_send(thread->cpu, VECTOR_RESCHEDULE);
+}
+
 static void wake_if(struct thread *thread, bool only_interruptible) {
-    struct run_queue *queue = &queues[thread->cpu];
-    bool irq = spin_lock_irq(&queue->lock);
+    bool irq = irq_save();
+    struct run_queue *queue = lock_queue_of(thread);
     if (thread->state == THREAD_SLEEPING && (!only_interruptible || thread->interruptible)) {
         thread->wake_pending = true;
-        if (thread != cpus[thread->cpu].current) /* else it is on its way into sched_block(), which looks */
-            make_ready(queue, thread);
-    } else if (thread->state == THREAD_NEW) {
-        if (!only_interruptible) /* a signal waits until its maker starts it */
-            make_ready(queue, thread);
+        make_ready_somewhere(queue, thread);
+    } else if (thread->state == THREAD_NEW && !only_interruptible) { /* a signal waits until its maker starts it */
+        make_ready_somewhere(queue, thread);
     } else {
         thread->wake_pending = true;
+        if (only_interruptible)
+            kick_runner(thread);
+        spin_unlock(&queue->lock);
     }
-    spin_unlock_irq(&queue->lock, irq);
+    irq_restore(irq);
 }
 
 void sched_wake(struct thread *thread) { wake_if(thread, false); }
 void sched_interrupt(struct thread *thread) { wake_if(thread, true); }
 
+void sched_kick(struct thread *thread) {
+    bool irq = irq_save();
+    struct run_queue *queue = lock_queue_of(thread);
+    kick_runner(thread);
+    spin_unlock_irq(&queue->lock, irq);
+}
+
+/* --- Affinity and balance ----------------------------------------------------------------------------------------- */
+
+void sched_set_affinity(struct thread *thread, uint64_t allowed) {
+    bool irq = irq_save();
+    struct run_queue *queue = lock_queue_of(thread);
+    thread->affinity = allowed;
+    const bool may_stay = allowed & bit_of(thread->cpu);
+    if (!may_stay && thread->state == THREAD_RUNNABLE && !list_empty(&thread->run_link)) {
+        list_remove(&thread->run_link);
+        queue->ready_count--;
+        make_ready_somewhere(queue, thread);
+    } else {
+        if (!may_stay && thread == cpus[thread->cpu].current) {
+            __atomic_or_fetch(&thread->work, WORK_RESCHEDULE, __ATOMIC_RELAXED);
+            kick_runner(thread);
+        }
+        spin_unlock(&queue->lock);
+    }
+    irq_restore(irq);
+}
+
+/* Takes a thread that waits on another CPU, the longest queue first, if it has at least `least` waiting. */
+static bool pull_thread(unsigned least) {
+    const unsigned self = this_cpu->index;
+    unsigned victim = self, longest = least - 1;
+    for (unsigned cpu = 0; cpu < cpu_count; cpu++) {
+        if (cpu != self && queues[cpu].ready_count > longest) {
+            victim = cpu;
+            longest = queues[cpu].ready_count;
+        }
+    }
+    if (victim == self)
+        return false;
+    struct thread *found = NULL;
+    spin_lock(&queues[victim].lock);
+    list_for_each(link, &queues[victim].ready) {
+        struct thread *thread = container_of(link, struct thread, run_link);
+        if ((thread->affinity & bit_of(self)) && !stays(thread)) {
+            found = thread;
+            list_remove(link);
+            queues[victim].ready_count--;
+            __atomic_store_n(&thread->cpu, self, __ATOMIC_RELEASE);
+            break;
+        }
+    }
+    spin_unlock(&queues[victim].lock);
+    if (found != NULL)
+        put_into_queue(found, self);
+    return found != NULL;
+}
+
 /* --- Time --------------------------------------------------------------------------------------------------------- */
 
 void sched_sleep_until(struct thread *thread, uint64_t deadline) {
     bool irq = spin_lock_irq(&timer_lock);
-    struct list *place = sleepers.previous;
-    while (place != &sleepers && container_of(place, struct thread, timer_link)->deadline > deadline)
+    struct list *sleepers = &own_queue()->sleepers, *place = sleepers->previous;
+    while (place != sleepers && container_of(place, struct thread, timer_link)->deadline > deadline)
         place = place->previous;
     thread->deadline = deadline;
     list_insert_after(place, &thread->timer_link);
@@ -237,68 +428,77 @@ void sched_cancel_sleep(struct thread *thread) {
     spin_unlock_irq(&timer_lock, irq);
 }
 
-static uint64_t wake_sleepers(uint64_t now) {
-    uint64_t next = WAIT_FOREVER;
+static void wake_sleepers(struct list *sleepers, uint64_t now) {
     bool irq = spin_lock_irq(&timer_lock);
-    while (!list_empty(&sleepers)) {
-        struct thread *thread = container_of(sleepers.next, struct thread, timer_link);
-        if (thread->deadline > now) {
-            next = thread->deadline;
+    while (!list_empty(sleepers)) {
+        struct thread *thread = container_of(sleepers->next, struct thread, timer_link);
+        if (thread->deadline > now)
             break;
-        }
         list_remove(&thread->timer_link);
         thread->timed_out = true;
         sched_wake(thread);
         __atomic_or_fetch(&thread_current()->work, WORK_RESCHEDULE, __ATOMIC_RELAXED); /* it was promised this time */
     }
     spin_unlock_irq(&timer_lock, irq);
-    return next;
 }
 
-static uint64_t next_deadline(void) {
+static uint64_t next_deadline(const struct list *sleepers) {
     uint64_t next = WAIT_FOREVER;
     bool irq = spin_lock_irq(&timer_lock);
-    if (!list_empty(&sleepers))
-        next = container_of(sleepers.next, struct thread, timer_link)->deadline;
+    if (!list_empty(sleepers))
+        next = container_of(sleepers->next, struct thread, timer_link)->deadline;
     spin_unlock_irq(&timer_lock, irq);
-    uint64_t timers = timers_next();
+    uint64_t timers = this_cpu->index == TIMER_CPU ? timers_next() : WAIT_FOREVER;
     return timers < next ? timers : next;
 }
 
-/* One interrupt for the earliest of: the end of the slice, a sleeper's deadline, a process's timer. */
+/* One interrupt for the earliest of: the end of the slice, a sleeper's deadline, a process's timer. None when idle. */
 static void arm_timer(struct run_queue *queue, uint64_t now) {
-    uint64_t next = next_deadline();
+    uint64_t next = next_deadline(&queue->sleepers);
     const struct thread *current = thread_current();
-    /* The end of a slice that was seen already needs no interrupt: long kernel code would get nothing but those. */
-    if (current != this_cpu->idle && !(current->work & WORK_RESCHEDULE) && current->slice_end < next)
-        next = current->slice_end;
-    if (now + TIME_SLICE_NS < next)
-        next = now + TIME_SLICE_NS; /* the tick goes on when idle: deterministic emulation wants one */
+    if (current != this_cpu->idle) {
+        /* The end of a slice that was seen already needs no interrupt: long kernel code would get nothing but those. */
+        if (!(current->work & WORK_RESCHEDULE) && current->slice_end < next)
+            next = current->slice_end;
+        if (now + TIME_SLICE_NS < next)
+            next = now + TIME_SLICE_NS;
+    }
     if (queue->tick_at > now && queue->tick_at <= next)
         return;
     queue->tick_at = next;
-    apic_timer_arm(next > now ? next - now : 1);
+    if (next == WAIT_FOREVER)
+        apic_timer_arm(0);
+    else
+        apic_timer_arm(next > now ? next - now : 1);
 }
 
 void sched_timers_changed(void) {
     bool irq = irq_save();
-    arm_timer(own_queue(), time_monotonic());
+    if (this_cpu->index == TIMER_CPU)
+        arm_timer(own_queue(), time_monotonic());
+    else
+        apic_send(TIMER_CPU, VECTOR_RESCHEDULE);
     irq_restore(irq);
 }
+
+/* What is asked for is in the queue, in the work flags of the running thread, or a timer. */
+void sched_rescheduled(void) { arm_timer(own_queue(), time_monotonic()); }
 
 void sched_tick(void) {
     struct run_queue *queue = own_queue();
     uint64_t now = time_monotonic();
-    timers_expire(now);
-    wake_sleepers(now);
+    queue->tick_at = 0;
+    if (this_cpu->index == TIMER_CPU)
+        timers_expire(now);
+    wake_sleepers(&queue->sleepers, now);
     struct thread *current = thread_current();
     if (current != this_cpu->idle && now >= current->slice_end) {
+        pull_thread(queue->ready_count + 2);
         if (list_empty(&queue->ready))
             current->slice_end = now + TIME_SLICE_NS;
         else
             __atomic_or_fetch(&current->work, WORK_RESCHEDULE, __ATOMIC_RELAXED);
     }
-    queue->tick_at = 0;
     arm_timer(queue, now);
 }
 
@@ -310,7 +510,9 @@ void sched_init_cpu(void) {
     struct thread *idle = &idle_threads[cpu->index];
     spin_init(&queue->lock, RANK_RUN_QUEUE);
     list_init(&queue->ready);
+    list_init(&queue->sleepers);
     idle->process = &kernel_process;
+    idle->affinity = bit_of(cpu->index);
     idle->state = THREAD_RUNNING;
     idle->cpu = cpu->index;
     list_init(&idle->timer_link);
@@ -328,16 +530,24 @@ static void scrub_when_idle(void) {
 
 void sched_idle(void) {
     struct run_queue *queue = own_queue();
+    const uint64_t self = bit_of(this_cpu->index);
     irq_disable();
-    arm_timer(queue, time_monotonic());
     for (;;) {
         spin_lock(&queue->lock);
-        if (!list_empty(&queue->ready))
+        if (!list_empty(&queue->ready)) {
+            __atomic_and_fetch(&idle_cpus, ~self, __ATOMIC_RELAXED);
             switch_to(take_next(queue));
-        else
-            spin_unlock(&queue->lock);
+            continue; /* idle again: say so before looking for the last time */
+        }
+        __atomic_or_fetch(&idle_cpus, self, __ATOMIC_SEQ_CST);
+        spin_unlock(&queue->lock);
+        stop_here_if_asked();
+        if (pull_thread(1))
+            continue;
         scrub_when_idle();
-        if (list_empty(&queue->ready) && !frame_any_dirty())
-            cpu_idle_wait();
+        if (!list_empty(&queue->ready) || frame_any_dirty())
+            continue;
+        arm_timer(queue, time_monotonic());
+        cpu_idle_wait();
     }
 }

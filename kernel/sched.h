@@ -1,6 +1,6 @@
 /*
- * Scheduling: per-CPU run queues, round robin, time slices. Kernel code is not preempted: a switch happens where a
- * thread sleeps, yields, exits, or on its way back to user code.
+ * Scheduling: per-CPU run queues, round robin, time slices; idle CPUs take waiting threads from others. Kernel code is
+ * not preempted: a switch happens where a thread sleeps, yields, exits, or on its way back to user code.
  */
 #ifndef KERNEL_SCHED_H
 #define KERNEL_SCHED_H
@@ -15,9 +15,8 @@ struct thread;
 /* Gives the CPU to the next runnable thread if there is one; the caller stays runnable. */
 void sched_yield(void);
 
-/* Gives up the CPU; the caller's state says SLEEPING or DEAD. Returns when it runs again. Run-queue internals: see
- * wait.c. */
-void sched_block(void);
+/* Gives up the CPU until the caller is woken, unless it was since wait_begin(). For kernel/wait.c. */
+void sched_sleep(bool interruptible);
 
 /* Gives up the CPU for good: the caller is DEAD, interrupts are off. */
 _Noreturn void sched_leave(void);
@@ -25,8 +24,18 @@ _Noreturn void sched_leave(void);
 /* Makes a sleeping or new thread runnable. Any context. */
 void sched_wake(struct thread *thread);
 
-/* The same, only if it sleeps interruptibly: a signal has come. Any context. */
+/* The same, only if it sleeps interruptibly: a signal has come. If it runs, its CPU looks at its work flags. Any
+ * context. */
 void sched_interrupt(struct thread *thread);
+
+/* The CPU that runs the thread, if one does, looks at its work flags soon. Any context. */
+void sched_kick(struct thread *thread);
+
+/*
+ * The thread runs on CPUs of the set only, of which at least one runs. If it is elsewhere now it moves: at once when it
+ * waits, on its way back to user code when it runs (the caller itself: call sched_yield()). Any context.
+ */
+void sched_set_affinity(struct thread *thread, uint64_t allowed);
 
 /* Wakes the thread at `deadline` (ns of time_monotonic) unless cancelled. Any context. */
 void sched_sleep_until(struct thread *thread, uint64_t deadline);
@@ -40,6 +49,9 @@ void sched_first_run(void);
 
 /* From the timer interrupt: slices and sleepers. Interrupts off. */
 void sched_tick(void);
+
+/* From the reschedule interrupt, which another CPU has sent. Interrupts off. */
+void sched_rescheduled(void);
 
 /* Turns the calling context into the CPU's idle thread. */
 _Noreturn void sched_idle(void);

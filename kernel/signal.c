@@ -139,13 +139,9 @@ static void hand_on(struct process *process, uint64_t set) {
 void signal_forget_pending(int number) {
     struct process *process = process_current();
     uint64_t bit = SIGNAL_BIT(number);
-    bool irq = spin_lock_irq(&processes_lock);
 
-    spin_lock(&process->signal_lock);
     process->pending &= ~bit;
     list_for_each(link, &process->threads) container_of(link, struct thread, process_link)->pending &= ~bit;
-    spin_unlock(&process->signal_lock);
-    spin_unlock_irq(&processes_lock, irq);
 }
 
 bool signal_killed(void) {

@@ -46,7 +46,8 @@ struct signal_delivery {
 /* Takes the most urgent pending signal in `set` out of the calling thread's or its process's set. */
 struct signal_delivery signal_take(uint64_t set);
 
-/* The signal is now ignored: it is no longer pending anywhere in the calling process. */
+/* The signal is now ignored: it is no longer pending anywhere in the calling process. processes_lock and signal_lock
+ * held. */
 void signal_forget_pending(int number);
 
 /* Changes one action of the calling process and the GLOBAL copies. signal_lock held. */

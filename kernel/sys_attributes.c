@@ -73,11 +73,11 @@ static enum status set_size(struct inode *inode, int64_t size) {
     return status;
 }
 
-static void set_time(struct linux_timespec *to, const struct linux_timespec *from) {
+static void set_time(int64_t *to, const struct linux_timespec *from) {
     if (from->nanoseconds == UTIME_NOW)
-        *to = time_of_day();
+        *to = inode_time_now();
     else if (from->nanoseconds != UTIME_OMIT)
-        *to = *from;
+        *to = inode_time(from);
 }
 
 static bool time_valid(const struct linux_timespec *time) {
@@ -184,8 +184,7 @@ enum status sys_ftruncate(struct syscall *call) {
 }
 
 enum status sys_umask(struct syscall *call) {
-    call->result = LOCAL->handles.umask;
-    LOCAL->handles.umask = (uint32_t)call->arg[0] & 0777;
+    call->result = __atomic_exchange_n(&LOCAL->handles.umask, (uint32_t)call->arg[0] & 0777, __ATOMIC_RELAXED);
     return OK;
 }
 
@@ -193,12 +192,8 @@ enum status sys_umask(struct syscall *call) {
 static enum status change_directory(struct inode *inode) {
     struct inode *old = inode;
     enum status status = inode_is(inode, S_IFDIR) ? OK : ERR_NOT_DIRECTORY;
-    if (status == OK) {
-        spin_lock(&names_lock);
-        old = LOCAL->handles.working_directory;
-        LOCAL->handles.working_directory = inode;
-        spin_unlock(&names_lock);
-    }
+    if (status == OK)
+        old = handles_set_directory(inode);
     inode_unref(old);
     return status;
 }

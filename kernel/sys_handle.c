@@ -63,8 +63,12 @@ enum status sys_dup3(struct syscall *call) {
     return duplicate_to((int)call->arg[0], (int)call->arg[1], flags & O_CLOEXEC, &call->result);
 }
 
-static void set_flags(struct file *file, uint32_t flags) {
-    file->flags = (file->flags & ~FLAGS_CHANGEABLE) | (flags & FLAGS_CHANGEABLE);
+/* Of `which` flags those in `flags` are on afterwards; the others stay what someone else makes them. */
+static void set_flags(struct file *file, uint32_t which, uint32_t flags) {
+    uint32_t before = __atomic_load_n(&file->flags, __ATOMIC_RELAXED);
+    while (!__atomic_compare_exchange_n(&file->flags, &before, (before & ~which) | (flags & which), false,
+                                        __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+        continue;
 }
 
 /* The commands that concern the open file; those on the handle are done. */
@@ -76,7 +80,7 @@ static enum status control_file(struct file *file, int command, uint64_t argumen
     case F_SETFL:
         if (file->flags & O_PATH)
             return ERR_BAD_HANDLE;
-        set_flags(file, (uint32_t)argument);
+        set_flags(file, FLAGS_CHANGEABLE, (uint32_t)argument);
         return OK;
     case F_GETLK:
     case F_SETLK:
@@ -125,7 +129,7 @@ static enum status set_nonblocking(struct file *file, vaddr_t address) {
     int32_t on;
     enum status status = copy_from_user(&on, address, sizeof(on));
     if (status == OK)
-        set_flags(file, on ? file->flags | O_NONBLOCK : file->flags & ~O_NONBLOCK);
+        set_flags(file, O_NONBLOCK, on ? O_NONBLOCK : 0);
     return status;
 }
 

@@ -14,13 +14,17 @@
 /* Names take GLOBAL memory; when it is short, the file system is full. */
 static enum status full(enum status status) { return status == ERR_NO_MEMORY ? ERR_NO_SPACE : status; }
 
-/* Gives `inode` (one reference, which passes) the name at `path`. `directory`: a slash may follow the name. */
-static enum status attach(const struct path *path, struct inode *inode, bool directory) {
+enum attach_kind { ATTACH_NEW_FILE, ATTACH_NEW_DIRECTORY, ATTACH_LINK };
+
+/* Gives `inode` (one reference, which passes) the name at `path`. A slash may follow a directory's. */
+static enum status attach(const struct path *path, struct inode *inode, enum attach_kind kind) {
     struct path_walk walk;
     spin_lock(&names_lock);
     enum status status = path_resolve(path, WALK_PARENT, &walk);
-    if (status == OK && walk.slash && walk.inode == NULL && !directory)
+    if (status == OK && walk.slash && walk.inode == NULL && kind != ATTACH_NEW_DIRECTORY)
         status = ERR_NO_ENTRY;
+    if (status == OK && kind == ATTACH_LINK && inode->links == 0)
+        status = ERR_NO_ENTRY; /* what was unlinked does not come back */
     if (status == OK)
         status = names_attach(&walk, inode);
     spin_unlock(&names_lock);
@@ -36,7 +40,7 @@ static enum status make_directory(int dirfd, vaddr_t address, uint32_t mode) {
         return status;
     status = full(names_new_directory(mode & 01777 & ~LOCAL->handles.umask, &inode));
     if (status == OK)
-        status = attach(&path, inode, true);
+        status = attach(&path, inode, ATTACH_NEW_DIRECTORY);
     path_end(&path);
     return status;
 }
@@ -88,15 +92,12 @@ static enum status make_link(int from_dirfd, vaddr_t from, int to_dirfd, vaddr_t
     if (status == OK && inode_is(inode, S_IFDIR)) {
         path_end(&path);
         status = ERR_NOT_PERMITTED;
-    } else if (status == OK && inode->links == 0) {
-        path_end(&path);
-        status = ERR_NO_ENTRY; /* what was unlinked does not come back */
     }
     if (status != OK) {
         inode_unref(inode);
         return status;
     }
-    status = attach(&path, inode, false);
+    status = attach(&path, inode, ATTACH_LINK);
     path_end(&path);
     return status;
 }
@@ -117,7 +118,7 @@ static enum status make_symlink(vaddr_t target_address, int dirfd, vaddr_t addre
     if (status == OK) {
         status = full(names_new_link(target.text, &inode));
         if (status == OK)
-            status = attach(&path, inode, false);
+            status = attach(&path, inode, ATTACH_NEW_FILE);
         path_end(&path);
     }
     path_end(&target);

@@ -6,6 +6,7 @@
  */
 #include "arch/cpu.h"
 #include "arch/uaccess.h"
+#include "asi/trust.h"
 #include "kernel/process.h"
 #include "kernel/signal_abi.h"
 #include "kernel/string.h"
@@ -43,6 +44,26 @@ static enum status get_name(vaddr_t to) {
     return copy_to_user(to, name, sizeof(name));
 }
 
+static enum status new_domain(struct syscall *call) {
+    uint32_t number;
+    enum status status = trust_new_domain(&number);
+
+    call->result = number;
+    return status;
+}
+
+static enum status change_trust(struct syscall *call) {
+    const uint64_t peer = call->arg[1], trusts = call->arg[2];
+
+    if (peer >= ASI_DOMAINS || trusts > 1)
+        return ERR_INVALID;
+    return trust_set(process_current()->domain, (uint32_t)peer, trusts);
+}
+
+static enum status query_trust(struct syscall *call) {
+    return call->arg[1] < ASI_DOMAINS ? trust_query((uint32_t)call->arg[1], &call->result) : ERR_INVALID;
+}
+
 enum status sys_prctl(struct syscall *call) {
     const int none = 0;
 
@@ -64,6 +85,18 @@ enum status sys_prctl(struct syscall *call) {
         return OK;
     case PR_SET_NO_NEW_PRIVS: /* no program gains any */
         return call->arg[1] == 1 ? OK : ERR_INVALID;
+    case PR_ASI_DOMAIN_NEW:
+        return new_domain(call);
+    case PR_ASI_DOMAIN_GET:
+        call->result = process_current()->domain;
+        return OK;
+    case PR_ASI_DOMAIN_LEAVE:
+        trust_leave_domain();
+        return OK;
+    case PR_ASI_TRUST:
+        return change_trust(call);
+    case PR_ASI_TRUSTS:
+        return query_trust(call);
     default:
         return ERR_INVALID;
     }

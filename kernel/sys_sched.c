@@ -3,6 +3,7 @@
  * changes nothing. No state. Any space; may sleep.
  */
 #include "arch/cpu.h"
+#include "arch/smp.h"
 #include "arch/uaccess.h"
 #include "kernel/process.h"
 #include "kernel/sched.h"
@@ -17,37 +18,29 @@ enum status sys_sched_yield(struct syscall *call) {
     return OK;
 }
 
-static bool thread_exists(uint64_t id) {
+/* The thread that a call names, 0 being the caller. processes_lock held. */
+static struct thread *find_thread(uint64_t id) {
     if ((int32_t)id == 0)
-        return true;
-    bool irq = spin_lock_irq(&processes_lock);
-    bool exists = (int32_t)id > 0 && thread_find((uint32_t)id) != NULL;
-    spin_unlock_irq(&processes_lock, irq);
-    return exists;
-}
-
-static uint64_t cpus_online(void) {
-    uint64_t set = 0;
-
-    for (unsigned i = 0; i < CPU_MAX; i++) {
-        if (cpus[i].self != NULL)
-            set |= 1UL << i;
-    }
-    return set;
+        return thread_current();
+    return (int32_t)id > 0 ? thread_find((uint32_t)id) : NULL;
 }
 
 enum status sys_sched_getaffinity(struct syscall *call) {
-    uint64_t set = cpus_online();
+    uint64_t set = 0;
 
     if (call->arg[1] < sizeof(set) || call->arg[1] % sizeof(set) != 0)
         return ERR_INVALID;
-    if (!thread_exists(call->arg[0]))
+    bool irq = spin_lock_irq(&processes_lock);
+    const struct thread *thread = find_thread(call->arg[0]);
+    if (thread != NULL)
+        set = thread->affinity & cpus_running();
+    spin_unlock_irq(&processes_lock, irq);
+    if (thread == NULL)
         return ERR_NO_PROCESS;
     call->result = sizeof(set);
     return copy_to_user(call->arg[2], &set, sizeof(set));
 }
 
-/* Checked, and then left to the scheduler: threads do not move between CPUs yet. */
 enum status sys_sched_setaffinity(struct syscall *call) {
     uint64_t set = 0;
     size_t bytes = call->arg[1] < sizeof(set) ? call->arg[1] : sizeof(set);
@@ -55,9 +48,19 @@ enum status sys_sched_setaffinity(struct syscall *call) {
 
     if (status != OK)
         return status;
-    if (!thread_exists(call->arg[0]))
-        return ERR_NO_PROCESS;
-    return set & cpus_online() ? OK : ERR_INVALID;
+    set &= cpus_running();
+    bool irq = spin_lock_irq(&processes_lock);
+    struct thread *thread = find_thread(call->arg[0]);
+    if (thread == NULL)
+        status = ERR_NO_PROCESS;
+    else if (set == 0)
+        status = ERR_INVALID;
+    else
+        sched_set_affinity(thread, set);
+    spin_unlock_irq(&processes_lock, irq);
+    if (status == OK && thread == thread_current() && !(set >> this_cpu->index & 1))
+        sched_yield();
+    return status;
 }
 
 enum status sys_getcpu(struct syscall *call) {

@@ -43,13 +43,15 @@ enum status sys_rt_sigaction(struct syscall *call) {
         new.mask &= ~SIGNALS_UNBLOCKABLE;
     }
 
-    bool irq = spin_lock_irq(&process->signal_lock);
+    bool irq = spin_lock_irq(&processes_lock); /* for the threads of which a pending signal is forgotten */
+    spin_lock(&process->signal_lock);
     old = LOCAL->signals.action[number - 1];
     if (new_at != 0)
         signal_action_set((int)number, &new);
-    spin_unlock_irq(&process->signal_lock, irq);
     if (new_at != 0 && ignores(&new, number))
         signal_forget_pending((int)number);
+    spin_unlock(&process->signal_lock);
+    spin_unlock_irq(&processes_lock, irq);
     return old_at != 0 ? copy_to_user(old_at, &old, sizeof(old)) : OK;
 }
 

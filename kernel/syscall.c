@@ -28,7 +28,7 @@ static bool is_only_tried(uint64_t number) {
 static void log_unknown(uint64_t number) {
     static uint64_t seen[SYSCALL_NUMBERS / 64];
     this_cpu->counters.syscalls_unknown++;
-    process_current()->counters.syscalls_unknown++;
+    counter_add(&process_current()->counters.syscalls_unknown, 1);
     if (number >= SYSCALL_NUMBERS || is_only_tried(number))
         return;
     uint64_t bit = 1UL << (number % 64);

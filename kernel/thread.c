@@ -201,6 +201,8 @@ enum status thread_create_with(struct process *process, struct thread_local *loc
     thread->local = local;
     thread->state = THREAD_NEW;
     thread->cpu = this_cpu->index;
+    thread->fpu_cpu = UINT32_MAX; /* a CPU may remember a dead thread that this struct was */
+    thread->affinity = thread_current()->process == &kernel_process ? UINT64_MAX : thread_current()->affinity;
     thread->deadline = WAIT_FOREVER;
     thread->signal_mask = thread_current()->signal_mask;
     list_init(&thread->run_link);

@@ -23,6 +23,7 @@ enum thread_work {
     WORK_RESCHEDULE = 1, /* time slice used, or a wake-up of someone else */
     WORK_SIGNAL = 2,     /* a signal may be deliverable, or the process is being killed */
     WORK_SPACE = 4,      /* the loaded space or the flushes owed are not what user code may run with */
+    WORK_STOP = 8,       /* another CPU wants this one to stand still (kernel/stop.h) */
 };
 
 /* LOCAL: what only the thread's own process may see. Allocated by local_alloc. Guarded by: the thread itself. */
@@ -62,7 +63,9 @@ struct thread {
     bool waiting;            /* between wait_begin and the end of the sleep. Guarded by the thread itself */
     uint64_t deadline;       /* nanoseconds; WAIT_FOREVER. Guarded by rank TIMER */
     struct list run_link, timer_link, process_link;
-    uint32_t cpu;                  /* whose run queue */
+    uint32_t cpu;                  /* whose run queue. Changed under that queue's lock */
+    uint32_t fpu_cpu;              /* whose registers had its FPU state last. Guarded by the CPU it runs on */
+    uint64_t affinity;             /* the CPUs it may run on: a bit each. Guarded by the run queue's lock */
     uint64_t slice_end;            /* time_monotonic() at which it has had its share */
     uint64_t cpu_time, started_at; /* nanoseconds used; when it was last put on a CPU */
 

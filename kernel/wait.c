@@ -1,7 +1,7 @@
 /*
  * Owns: wait queues and sleeping locks.
  * Locks: each queue's own (rank WAIT, interrupts off). The protocol against lost wake-ups: wait_begin() clears the
- * thread's wake_pending before it is on the queue; a wake-up sets it; sched_block() looks at it under the run queue's
+ * thread's wake_pending before it is on the queue; a wake-up sets it; sched_sleep() looks at it under the run queue's
  * lock.
  * Space: any.
  */
@@ -61,15 +61,6 @@ void wait_end(struct waiter *waiter) {
     thread_current()->waiting = false;
 }
 
-static void sleep(bool interruptible) {
-    struct thread *self = thread_current();
-    bool irq = irq_save();
-    self->interruptible = interruptible;
-    self->state = THREAD_SLEEPING;
-    sched_block();
-    irq_restore(irq);
-}
-
 enum status wait_sleep(uint64_t deadline) {
     struct thread *self = thread_current();
     if (signal_pending())
@@ -80,17 +71,18 @@ enum status wait_sleep(uint64_t deadline) {
         self->timed_out = false;
         sched_sleep_until(self, deadline);
     }
-    sleep(true);
+    sched_sleep(true);
     if (deadline != WAIT_FOREVER)
         sched_cancel_sleep(self);
     self->wake_pending = false; /* a wake-up from here on ends the next sleep at once */
+    __atomic_thread_fence(__ATOMIC_SEQ_CST); /* … and one before is seen in the caller's condition */
     if (self->timed_out)
         return ERR_TIMED_OUT;
     return signal_pending() ? ERR_RESTART : OK;
 }
 
 void wait_sleep_uninterruptible(void) {
-    sleep(false);
+    sched_sleep(false);
     thread_current()->wake_pending = false;
 }
 

@@ -23,6 +23,11 @@ struct wait_queue {
     struct list waiters;  /* of struct waiter. Protected by lock */
 };
 
+#define WAIT_QUEUE_INIT(queue_)                                                                                        \
+    {                                                                                                                  \
+        .lock = SPINLOCK_INIT(RANK_WAIT), .waiters = { &(queue_).waiters, &(queue_).waiters }                          \
+    }
+
 /* What is linked into the queue, class GLOBAL: whoever wakes the queue does it in another process's space. */
 struct wait_node {
     struct list link; /* Protected by the queue's lock */

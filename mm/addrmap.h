@@ -81,6 +81,10 @@
 #define DEVICE_BASE      (GLOBAL_BASE + 128 * PAGE_DIRECTORY_SPAN)
 #define DEVICE_END       (GLOBAL_BASE + 129 * PAGE_DIRECTORY_SPAN)
 
+/* Where the other CPUs' first instructions are copied to: the first page of RAM in this range of physical memory. */
+#define AP_START_LOWEST 0x8000UL
+#define AP_START_END    0xa0000UL
+
 #define PHYSMAP_BASE SLOT_BASE(SLOT_PHYSMAP)
 #define PHYSMAP_END  SLOT_BASE(SLOT_IMAGE)
 

@@ -11,6 +11,7 @@
 #include "arch/cpu_stacks.h"
 #include "arch/features.h"
 #include "arch/patch.h"
+#include "arch/smp.h"
 #include "arch/transition.h"
 #include "boot/boot_info.h"
 #include "drivers/console.h"
@@ -164,8 +165,6 @@ static void build_global(void) {
 
 /* --- Stacks that belong to a CPU ---------------------------------------------------------------------------------- */
 
-static frame_t cpu_stack_frames[2][CPU_STACKS * CPU_STACK_PAGES];
-
 static void build_empty_windows(void) {
     shared_tables.window_gibs = (unsigned)((ram_end + PAGE_DIRECTORY_SPAN - 1) / PAGE_DIRECTORY_SPAN);
     shared_tables.empty_window_pt = early_frame();
@@ -174,24 +173,29 @@ static void build_empty_windows(void) {
         early_table(shared_tables.empty_window_pd)[i] = pte_empty_table(shared_tables.empty_window_pt);
 }
 
+/* The early entry of a CPU stack's page; tables are made where there are none. */
+static pte_t *cpu_stack_entry(enum space space, vaddr_t address) {
+    frame_t table = early_next_level(shared_tables.cpu_stacks_pd[space], table_index(address, 2));
+    return &early_table(table)[table_index(address, 1)];
+}
+
+static void build_cpu_stack(enum space space, unsigned cpu, enum cpu_stack stack) {
+    const vaddr_t top = CPU_STACK_TOP(cpu, stack);
+    frame_t frame = FRAME_NONE;
+    for (vaddr_t address = top - CPU_STACK_SIZE; address < top; address += PAGE_SIZE) {
+        frame = early_frame();
+        *cpu_stack_entry(space, address) = pte_kernel_data(frame, false);
+    }
+    ((struct cpu **)physmap(frame))[PAGE_SIZE / sizeof(struct cpu *) - 1] = &cpus[cpu];
+}
+
 static void build_cpu_stacks(void) {
     shared_tables.split_stack_pdpt = early_frame();
     for (enum space space = SPACE_RESTRICTED; space <= SPACE_UNRESTRICTED; space++) {
-        frame_t directory = early_frame();
-        frame_t table = early_frame();
-        unsigned used = 0;
-        early_table(directory)[0] = pte_table(table, false);
-        for (unsigned stack = 0; stack < CPU_STACKS; stack++) {
-            vaddr_t top = CPU_STACK_TOP(0, stack);
-            for (vaddr_t address = top - CPU_STACK_SIZE; address < top; address += PAGE_SIZE) {
-                frame_t frame = early_frame();
-                cpu_stack_frames[space][used++] = frame;
-                early_table(table)[table_index(address, 1)] = pte_kernel_data(frame, false);
-                if (address + PAGE_SIZE == top)
-                    ((struct cpu **)physmap(frame))[PAGE_SIZE / sizeof(struct cpu *) - 1] = &cpus[0];
-            }
-        }
-        shared_tables.cpu_stacks_pd[space] = directory;
+        shared_tables.cpu_stacks_pd[space] = early_frame();
+        for (unsigned cpu = 0; cpu < cpus_found; cpu++)
+            for (unsigned stack = 0; stack < CPU_STACKS; stack++)
+                build_cpu_stack(space, cpu, (enum cpu_stack)stack);
     }
     early_table(shared_tables.split_stack_pdpt)[table_index(CPU_STACK_BASE, 3)] =
         pte_table(shared_tables.cpu_stacks_pd[SPACE_UNRESTRICTED], false);
@@ -209,8 +213,12 @@ static void claim_early_frames(void) {
     for (paddr_t address = LOW_MEMORY_END; address < early_next; address += PAGE_SIZE)
         if (is_usable(address) && !is_taken(address))
             frame_claim_at_boot(frame_of(address), FRAME_GLOBAL);
-    for (unsigned i = 0; i < CPU_STACKS * CPU_STACK_PAGES; i++)
-        frame_claim_at_boot(cpu_stack_frames[SPACE_UNRESTRICTED][i], FRAME_SECRET);
+    for (unsigned cpu = 0; cpu < cpus_found; cpu++)
+        for (unsigned stack = 0; stack < CPU_STACKS; stack++)
+            for (unsigned page = 1; page <= CPU_STACK_PAGES; page++) {
+                const vaddr_t address = CPU_STACK_TOP(cpu, stack) - page * PAGE_SIZE;
+                frame_claim_at_boot(pte_frame(*cpu_stack_entry(SPACE_UNRESTRICTED, address)), FRAME_SECRET);
+            }
 }
 
 static void claim_image(void) {

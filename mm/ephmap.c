@@ -4,8 +4,8 @@
  * Invariants: LOGICAL ACCESS – a window is written only for a frame of an object the process has open. REVOKE – the
  * last close, a truncate or an eviction clears windows and flushes before it returns; a scratch view's entry goes at
  * once, its translation before the frame can be reused (gather_flush, ephmap_flush).
- * Locks: views_lock (rank VIEWS) for the sets; EPHMAP entries belong to the running process (windows: under views_lock)
- * and the running CPU (scratch slots: kernel code is not preempted).
+ * Locks: views_lock (rank VIEWS) for the sets and the entries of windows, and the object's lock, so that a window which
+ * is in use stays; scratch slots belong to the running CPU (kernel code is not preempted).
  * Space: restricted; this is what makes it unnecessary to leave.
  */
 #include "mm/ephmap.h"
@@ -20,9 +20,13 @@
 #include "mm/object.h"
 #include "mm/paging.h"
 #include "mm/roots.h"
+#include "mm/tag_check.h"
+#include "mm/tags.h"
+#include "mm/tlb.h"
 #include "mm/view_set.h"
 
 bool ephmap_enabled;
+enum asi_views ephmap_design = ASI_VIEWS_OPEN;
 
 /* --- Scratch views ------------------------------------------------------------------------------------------------ */
 
@@ -67,21 +71,45 @@ void ephmap_scratch_put(void *view) {
         return; /* made while views were PHYSMAP addresses */
     if (!mutant(scratch_entry_stays))
         *window_pte(address) = 0;
+    tag_check_weakened(this_cpu->loaded, address);
     uint64_t bit = 1UL << ((address >> PAGE_SHIFT) % EPHMAP_SCRATCH_SLOTS);
     this_cpu->scratch_held &= ~bit;
     this_cpu->scratch_pending |= bit;
 }
 
-void ephmap_flush(void) {
-    uint64_t pending = this_cpu->scratch_pending;
-    for (unsigned flushed = 0; pending != 0; pending &= pending - 1, flushed++) {
-        if (flushed == FLUSH_SINGLY) {
-            tlb_flush_all();
-            break;
-        }
-        tlb_forget(scratch_address((unsigned)__builtin_ctzl(pending)));
+/* The addresses of the pending slots; more than FLUSH_SINGLY are TLB_EVERYTHING. */
+static unsigned pending_pages(vaddr_t pages[FLUSH_SINGLY]) {
+    unsigned count = 0;
+    for (uint64_t pending = this_cpu->scratch_pending; pending != 0; pending &= pending - 1) {
+        if (count == FLUSH_SINGLY)
+            return TLB_EVERYTHING;
+        pages[count++] = scratch_address((unsigned)__builtin_ctzl(pending));
     }
+    return count;
+}
+
+void ephmap_flush_pending(void) {
+    vaddr_t pages[FLUSH_SINGLY];
+    tlb_flush(this_cpu->loaded, pages, pending_pages(pages));
     this_cpu->scratch_pending = 0;
+}
+
+void ephmap_flush_with(vaddr_t page) {
+    if (this_cpu->scratch_pending == 0) {
+        tlb_flush_page(this_cpu->loaded, page);
+        return;
+    }
+    vaddr_t pages[FLUSH_SINGLY + 1];
+    unsigned count = pending_pages(pages);
+    if (count != TLB_EVERYTHING)
+        pages[count++] = page;
+    tlb_flush(this_cpu->loaded, pages, count);
+    this_cpu->scratch_pending = 0;
+}
+
+void ephmap_note_cr3_write(void) {
+    if (!tags_in_use && !tlb_is_shared(this_cpu->loaded))
+        this_cpu->scratch_pending = 0;
 }
 
 void ephmap_scrub(frame_t frame) {
@@ -117,7 +145,10 @@ void ephmap_copy_frame(frame_t to, frame_t from) {
     entries[0] = entries[1] = 0;
     tlb_forget(source);
     tlb_forget(target);
+    if (tlb_is_shared(this_cpu->loaded))
+        this_cpu->scratch_pending |= COPY_SLOTS; /* what other CPUs may have of them */
     this_cpu->counters.views_mapped += 2;
+    this_cpu->counters.page_flushes += 2;
 }
 
 void ephmap_scrub_and_free(frame_t frame) {
@@ -137,7 +168,8 @@ static enum status own_table(pte_t *entry, pte_t *entries, frame_t empty, pte_t 
     if (status != OK)
         return status;
     *entry = pte_table(table, false);
-    tlb_forget((vaddr_t)entries);
+    tag_check_weakened(process_current(), (vaddr_t)entries);
+    tlb_flush_page(process_current(), (vaddr_t)entries);
     for (unsigned i = 0; filling != 0 && i < TABLE_ENTRIES; i++)
         entries[i] = filling;
     return OK;
@@ -151,6 +183,12 @@ static enum status window_table(vaddr_t address) {
     return status == OK ? own_table(window_pde(address), table, shared_tables.empty_window_pt, 0) : status;
 }
 
+static void *view_for_one_use(frame_t frame) {
+    ensure(this_cpu->overflow_view == NULL);
+    this_cpu->views_held--;
+    return this_cpu->overflow_view = ephmap_scratch(frame);
+}
+
 /*
  * First use. What cannot be recorded for REVOKE gets no window: memory is short, or another thread has closed the last
  * handle since this call looked it up. Then a scratch view serves, for this use alone: a call in progress keeps its
@@ -160,18 +198,18 @@ void *ephmap_map_window(frame_t frame, struct memory_object *object) {
     struct process *process = process_current();
     vaddr_t address = EPHMAP_BASE + frame_address(frame);
     ensure(frame_info(frame)->class == FRAME_SECRET && frame_info(frame)->object == object);
+    if (ephmap_design != ASI_VIEWS_OPEN)
+        return view_for_one_use(frame);
     spin_lock(&views_lock);
     struct object_view_set *set = view_set_find(process, object);
     bool recorded = set != NULL && window_table(address) == OK && view_set_record(set, frame);
     if (recorded)
         *window_pte(address) = pte_kernel_data(frame, false);
     spin_unlock(&views_lock);
-    if (!recorded) {
-        this_cpu->views_held--;
-        return this_cpu->overflow_view = ephmap_scratch(frame);
-    }
+    if (!recorded)
+        return view_for_one_use(frame);
     this_cpu->counters.views_mapped++;
-    process->counters.views_mapped++;
+    counter_add(&process->counters.views_mapped, 1);
     return (void *)address;
 }
 
@@ -180,7 +218,8 @@ void ephmap_overflow_put(void) {
     this_cpu->overflow_view = NULL;
     this_cpu->views_held++;
     ephmap_scratch_put(view);
-    ephmap_flush();
+    if (ephmap_design != ASI_VIEWS_BATCH)
+        ephmap_flush();
 }
 
 /* --- REVOKE: the running process's own windows -------------------------------------------------------------------- */
@@ -190,36 +229,40 @@ static bool clear_window(frame_t frame) {
     if (!pte_present(*window_pte(address)))
         return false;
     *window_pte(address) = 0;
+    tag_check_weakened(this_cpu->loaded, address);
     this_cpu->counters.views_revoked++;
-    process_current()->counters.views_revoked++;
+    counter_add(&process_current()->counters.views_revoked, 1);
     return true;
 }
 
 void view_set_revoke(struct object_view_set *set) {
-    uint64_t revoked = 0;
-    const bool flush_each = set->count <= FLUSH_SINGLY;
+    vaddr_t pages[FLUSH_SINGLY];
+    unsigned revoked = 0;
     for (uint64_t i = 0; i < set->count; i++) {
         frame_t frame = view_set_frame(set, i);
         if (frame_info(frame)->object != set->object)
             continue; /* revoked when it left the object; a window on it now is another set's */
-        if (!mutant(window_survives_close) && clear_window(frame)) {
-            revoked++;
-            if (flush_each)
-                tlb_forget(EPHMAP_BASE + frame_address(frame));
-        }
+        if (mutant(window_survives_close) || !clear_window(frame))
+            continue;
+        if (revoked < FLUSH_SINGLY)
+            pages[revoked] = ephmap_window_address(frame);
+        revoked = revoked < FLUSH_SINGLY ? revoked + 1 : TLB_EVERYTHING;
     }
-    if (revoked != 0 && !flush_each)
-        tlb_flush_all();
+    if (revoked == 0 && ephmap_design == ASI_VIEWS_BATCH)
+        revoked = TLB_EVERYTHING; /* as in ephmap_flush_windows() */
+    if (revoked != 0)
+        tlb_flush(set->process, pages, revoked);
     set->count = 0;
 }
 
 /* --- REVOKE: another process's window ----------------------------------------------------------------------------- */
 
 /*
- * Clears one entry in the tables of a process that is not running: the tables are metadata, reached by scratch views.
+ * Clears one entry in the tables of another process, which may run on another CPU: the object's lock keeps it from
+ * using the window. Tables are metadata, reached by scratch views.
  */
 static void clear_foreign_window(struct process *process, frame_t frame) {
-    vaddr_t address = EPHMAP_BASE + frame_address(frame);
+    vaddr_t address = ephmap_window_address(frame);
     frame_t table = process->roots.restricted;
     asi_expect(ASI_CAUSE_TABLE);
     for (unsigned level = 4; level >= 1; level--) {
@@ -227,8 +270,9 @@ static void clear_foreign_window(struct process *process, frame_t frame) {
         pte_t entry = view[table_index(address, level)];
         if (level == 1 && pte_present(entry)) {
             view[table_index(address, level)] = 0;
+            tag_check_weakened(process, address);
             this_cpu->counters.views_revoked++;
-            process->counters.views_revoked++;
+            counter_add(&process->counters.views_revoked, 1);
         }
         ephmap_scratch_put(view);
         if (!pte_present(entry))
@@ -243,14 +287,23 @@ void ephmap_revoke_frame(struct memory_object *object, frame_t frame) {
     spin_lock(&views_lock);
     list_for_each(link, &object->view_sets) {
         struct object_view_set *set = container_of(link, struct object_view_set, object_link);
-        if (set->process == this_cpu->loaded && set->process == process_current()) {
-            if (clear_window(frame))
-                tlb_forget(EPHMAP_BASE + frame_address(frame));
-        } else if (set->count != 0) {
+        if (set->process == this_cpu->loaded)
+            clear_window(frame);
+        else if (set->count != 0)
             clear_foreign_window(set->process, frame);
-        }
     }
     ephmap_flush(); /* the views of others' tables */
+    spin_unlock(&views_lock);
+}
+
+void ephmap_flush_windows(struct memory_object *object, const vaddr_t *pages, unsigned count) {
+    if (count == 0 || mutant(window_survives_truncate))
+        return;
+    if (ephmap_design == ASI_VIEWS_BATCH)
+        count = TLB_EVERYTHING; /* nobody knows which of the put views had the object's pages */
+    spin_lock(&views_lock);
+    list_for_each(link, &object->view_sets)
+        tlb_flush(container_of(link, struct object_view_set, object_link)->process, pages, count);
     spin_unlock(&views_lock);
 }
 

@@ -26,6 +26,9 @@ struct process;
 /* True in mode asi: views are EPHMAP entries. Else PHYSMAP addresses. Changed only by asi_set_mode(). */
 extern bool ephmap_enabled;
 
+/* In place of lasting windows: see enum asi_views. Changed only by asi_set_views(). */
+extern enum asi_views ephmap_design;
+
 static inline void *physmap_address(paddr_t address) { return (void *)(PHYSMAP_BASE + address); }
 static inline void *physmap(frame_t frame) { return physmap_address(frame_address(frame)); }
 
@@ -61,34 +64,51 @@ void *ephmap_scratch(frame_t frame);
  */
 void ephmap_scratch_put(void *view);
 
-/* Flushes the translations of scratch views put since the last flush: after it REVOKE holds for them. */
-void ephmap_flush(void);
+/* Flushes the translations of scratch views put since the last flush, on every CPU: after it REVOKE holds for them. */
+void ephmap_flush_pending(void);
+static inline void ephmap_flush(void) {
+    if (this_cpu->scratch_pending != 0)
+        ephmap_flush_pending();
+}
+
+/* The same and the translation of a user page of the running process, by one request. */
+void ephmap_flush_with(vaddr_t page);
+
+/* A CR3 write has flushed this CPU; if it is the only one that runs the process, that settles its scratch views. */
+void ephmap_note_cr3_write(void);
 
 /* Clears the frame through a scratch view. The caller's process may see its content; the caller flushes before freeing
  * it. */
 void ephmap_scrub(frame_t frame);
 
-/* Copies a whole frame (copy-on-write): two views at once; flushed on return. */
+/* Copies a whole frame (copy-on-write): two views at once. The caller flushes before it lets go of `from`. */
 void ephmap_copy_frame(frame_t to, frame_t from);
 
 /* Clears, flushes and frees one frame whose last reference is gone. For many frames use mm/gather.h. */
 void ephmap_scrub_and_free(frame_t frame);
 
 /*
- * A process opens or closes an object (each handle counts; fork: object_views_fork). At the last close every window
- * that the process has on the object is revoked: entries cleared and flushed before ephmap_close() returns.
+ * A process opens or closes an object (each handle counts). At the last close every window that the
+ * process has on the object is revoked: entries cleared, and flushed on every CPU, before ephmap_close() returns. No
+ * lock of rank OBJECT or above held.
  */
 MUST_USE enum status ephmap_open(struct memory_object *object);
 void ephmap_close(struct memory_object *object);
 
-/* The child gets the parent's opens (counts), and no windows. ERR_NO_MEMORY: nothing is left behind. */
-MUST_USE enum status ephmap_fork(struct process *child);
+/* The same on behalf of a child that is being made: it begins with no windows. Undone by ephmap_forget_process(). */
+MUST_USE enum status ephmap_open_for(struct process *process, struct memory_object *object);
 /* Drops all opens of a process that is going away (its handles are closed already, or never were). */
 void ephmap_forget_process(struct process *process);
 
-/* The object loses the frame (truncate, evict): no process keeps a window on it. Object lock held. Before the frame is
- * freed. */
+/*
+ * The object loses the frame (truncate, evict): no process keeps an entry for a window on it. Object lock held. The
+ * window's address, the same in every process, is to be flushed by ephmap_flush_windows() before the frame is freed.
+ */
 void ephmap_revoke_frame(struct memory_object *object, frame_t frame);
+static inline vaddr_t ephmap_window_address(frame_t frame) { return EPHMAP_BASE + frame_address(frame); }
+
+/* Flushes windows (or TLB_EVERYTHING) of all processes that have the object open, on every CPU. Object lock held. */
+void ephmap_flush_windows(struct memory_object *object, const vaddr_t *pages, unsigned count);
 
 /* Whether the process has the object open: the audit's rule for a window. */
 bool ephmap_has_open(struct process *process, struct memory_object *object);

@@ -11,6 +11,7 @@
 #include "kernel/string.h"
 #include "mm/ephmap.h"
 #include "mm/object.h"
+#include "mm/tag_check.h"
 #include "mm/vm_areas.h"
 #include "mm/vm_pages.h"
 
@@ -131,6 +132,7 @@ static enum status map_object_page(struct process *process, const struct vma *ar
         return OK;
     }
     status = copy_page(process, frame, valid, &copy);
+    ephmap_flush();
     release_frame(frame);
     if (status == OK)
         set_entry(process, entry, page_entry(area, copy, area->protection & VM_WRITE));
@@ -151,7 +153,8 @@ static enum status break_sharing(struct process *process, const struct vma *area
     if (status != OK)
         return status;
     *entry = page_entry(area, copy, true);
-    tlb_forget(page);
+    tag_check_weakened(process_current(), page);
+    ephmap_flush_with(page);
     release_frame(old);
     return OK;
 }

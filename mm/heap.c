@@ -4,6 +4,9 @@
  * A single page lies at the address that its frame number gives (a sparse map, like EPHMAP's windows), so no address
  * has to be chosen; runs of pages take theirs from a bitmap. Page tables for both are made at start-up, so an
  * allocation takes exactly the frames it shows. Metadata only: class GLOBAL.
+ *
+ * Invariant: REVOKE, for a space that everybody shares – with several CPUs a page that is unmapped goes into
+ * quarantine, and its frame to the free list only after all CPUs have flushed it, many at a time.
  * Locks: heap_lock (rank HEAP). Space: any.
  */
 #include "mm/heap.h"
@@ -16,6 +19,8 @@
 #include "kernel/string.h"
 #include "mm/frame.h"
 #include "mm/heap_boot.h"
+#include "mm/poison.h"
+#include "mm/tlb.h"
 
 #define SLAB_MAGIC 0x51ab
 #define SLAB_SPACE (PAGE_SIZE - sizeof(struct slab))
@@ -35,6 +40,11 @@ static struct spinlock heap_lock = SPINLOCK_INIT(RANK_HEAP);
 static struct list partial[CLASSES]; /* slabs with a free chunk. Protected by heap_lock */
 static uint64_t run_bitmap[HEAP_RUN_PAGES / 64];
 static size_t bytes_in_use;
+static struct {
+    unsigned pages;
+    vaddr_t page[TLB_PAGES_MAX];
+    frame_t frame[TLB_PAGES_MAX];
+} quarantine; /* cleared and unmapped, not flushed. Protected by heap_lock */
 
 void global_heap_init(void) {
     for (unsigned class = 0; class < CLASSES; class ++)
@@ -43,13 +53,31 @@ void global_heap_init(void) {
 
 static void map_page(vaddr_t address, frame_t frame) { *window_pte(address) = pte_kernel_data(frame, true); }
 
-/* Clears and frees a page of the heap: through its own address, before the translation goes. */
+/* heap_lock held. */
+static void empty_quarantine(void) {
+    if (quarantine.pages == 0)
+        return;
+    tlb_flush_global(quarantine.page, quarantine.pages);
+    for (unsigned i = 0; i < quarantine.pages; i++)
+        frame_free_clean(quarantine.frame[i]);
+    quarantine.pages = 0;
+}
+
+/* Clears and unmaps a page of the heap: through its own address, before the translation goes. heap_lock held. */
 static void unmap_page(vaddr_t address) {
     frame_t frame = pte_frame(*window_pte(address));
     memset((void *)address, 0, PAGE_SIZE);
     *window_pte(address) = 0;
-    tlb_forget(address);
-    frame_free_clean(frame);
+    if (cpu_count == 1) {
+        tlb_forget(address);
+        tags_flushed_global();
+        frame_free_clean(frame);
+        return;
+    }
+    if (quarantine.pages == TLB_PAGES_MAX)
+        empty_quarantine();
+    quarantine.page[quarantine.pages] = address;
+    quarantine.frame[quarantine.pages++] = frame;
 }
 
 static void *page_alloc(void) {
@@ -77,6 +105,7 @@ static struct slab *slab_create(unsigned class) {
     char *chunk = (char *)(slab + 1);
     for (size_t room = SLAB_SPACE; room >= chunk_bytes[class];
          room -= chunk_bytes[class], chunk += chunk_bytes[class]) {
+        poison_fresh(chunk, chunk_bytes[class]);
         *(void **)(void *)chunk = slab->free;
         slab->free = chunk;
     }
@@ -99,10 +128,11 @@ void *global_alloc(size_t bytes) {
     struct slab *slab = container_of(partial[class].next, struct slab, link);
     void *chunk = slab->free;
     slab->free = *(void **)chunk;
+    poison_take(chunk, chunk_bytes[class], "GLOBAL");
     slab->used++;
     if (slab->free == NULL)
         list_remove(&slab->link);
-    bytes_in_use += chunk_bytes[class];
+    __atomic_fetch_add(&bytes_in_use, chunk_bytes[class], __ATOMIC_RELAXED);
     spin_unlock_irq(&heap_lock, irq);
     memset(chunk, 0, (bytes + 7) & ~7UL);
     return chunk;
@@ -121,10 +151,11 @@ void global_free(void *memory, size_t bytes) {
     bool irq = spin_lock_irq(&heap_lock);
     if (slab->free == NULL)
         list_push_front(&partial[class], &slab->link);
+    poison_put(memory, chunk_bytes[class], "GLOBAL");
     *(void **)memory = slab->free;
     slab->free = memory;
     slab->used--;
-    bytes_in_use -= chunk_bytes[class];
+    __atomic_fetch_sub(&bytes_in_use, chunk_bytes[class], __ATOMIC_RELAXED);
     /* One empty slab of a class may stay, for the next allocation; global_heap_trim() takes it. */
     if (slab->used == 0 && (slab->link.next != &partial[class] || slab->link.previous != &partial[class])) {
         list_remove(&slab->link);
@@ -144,6 +175,7 @@ void global_heap_trim(void) {
             }
         }
     }
+    empty_quarantine();
     spin_unlock_irq(&heap_lock, irq);
 }
 
@@ -170,6 +202,22 @@ static bool find_run(size_t pages, size_t *first) {
     return false;
 }
 
+/* Unmaps the pages of a run, or a single one. */
+static void unmap_run(vaddr_t base, size_t pages) {
+    bool irq = spin_lock_irq(&heap_lock);
+    for (size_t page = 0; page < pages; page++)
+        unmap_page(base + page * PAGE_SIZE);
+    spin_unlock_irq(&heap_lock, irq);
+}
+
+/* Others may use the addresses of an unmapped run: no CPU has a translation of them from here on. */
+static void free_run(size_t first, size_t pages) {
+    bool irq = spin_lock_irq(&heap_lock);
+    empty_quarantine();
+    set_run(first, pages, false);
+    spin_unlock_irq(&heap_lock, irq);
+}
+
 static void *run_alloc(size_t pages) {
     size_t first;
     bool irq = spin_lock_irq(&heap_lock);
@@ -183,11 +231,8 @@ static void *run_alloc(size_t pages) {
     for (size_t page = 0; page < pages; page++) {
         frame_t frame;
         if (frame_alloc(FRAME_GLOBAL, 0, &frame) != OK) {
-            while (page-- > 0)
-                unmap_page(base + page * PAGE_SIZE);
-            irq = spin_lock_irq(&heap_lock);
-            set_run(first, pages, false);
-            spin_unlock_irq(&heap_lock, irq);
+            unmap_run(base, page);
+            free_run(first, pages);
             return NULL;
         }
         map_page(base + page * PAGE_SIZE, frame);
@@ -206,13 +251,9 @@ void global_free_pages(void *memory, size_t pages) {
     if (memory == NULL)
         return;
     vaddr_t base = (vaddr_t)memory;
-    for (size_t page = 0; page < pages; page++)
-        unmap_page(base + page * PAGE_SIZE);
-    if (pages > 1) {
-        bool irq = spin_lock_irq(&heap_lock);
-        set_run((base - HEAP_RUN_BASE) / PAGE_SIZE, pages, false);
-        spin_unlock_irq(&heap_lock, irq);
-    }
+    unmap_run(base, pages);
+    if (pages > 1)
+        free_run((base - HEAP_RUN_BASE) / PAGE_SIZE, pages);
     __atomic_fetch_sub(&bytes_in_use, pages * PAGE_SIZE, __ATOMIC_RELAXED);
 }
 

@@ -15,6 +15,7 @@
 #include "kernel/string.h"
 #include "mm/ephmap.h"
 #include "mm/gather.h"
+#include "mm/poison.h"
 
 #define SMALLEST_SHIFT 4
 _Static_assert(sizeof(((struct local_heap *)0)->free_lists) / sizeof(void *) == PAGE_SHIFT - SMALLEST_SHIFT + 1,
@@ -50,6 +51,20 @@ static enum status map_next_page(struct local_heap *heap) {
 static void push(struct local_heap *heap, unsigned list, void *chunk) {
     *(void **)chunk = heap->free_lists[list];
     heap->free_lists[list] = chunk;
+}
+
+/* Takes the first of a list that is not empty. */
+static void *pop(struct local_heap *heap, unsigned list) {
+    void *chunk = heap->free_lists[list];
+    heap->free_lists[list] = *(void **)chunk;
+    poison_take(chunk, 16UL << list, "LOCAL");
+    return chunk;
+}
+
+/* A part of a page that has not been a chunk of this size. */
+static void push_fresh(struct local_heap *heap, unsigned list, void *chunk) {
+    poison_fresh(chunk, 16UL << list);
+    push(heap, list, chunk);
 }
 
 /* Pages in a row that were in use once. Begins the first of them. */
@@ -90,7 +105,7 @@ static void *alloc_run(struct local_heap *heap, size_t pages) {
     for (size_t page = 0; page < pages; page++) {
         if (map_next_page(heap) != OK) {
             for (vaddr_t at = start; at < heap->end; at += PAGE_SIZE)
-                push(heap, PAGE_SHIFT - SMALLEST_SHIFT, (void *)at);
+                push_fresh(heap, PAGE_SHIFT - SMALLEST_SHIFT, (void *)at);
             return NULL;
         }
     }
@@ -100,20 +115,13 @@ static void *alloc_run(struct local_heap *heap, size_t pages) {
 static void *alloc_chunk(struct local_heap *heap, unsigned list) {
     const unsigned page_list = PAGE_SHIFT - SMALLEST_SHIFT;
     if (heap->free_lists[list] == NULL) {
-        char *page = heap->free_lists[page_list];
-        if (page != NULL) {
-            heap->free_lists[page_list] = *(void **)(void *)page;
-        } else {
-            page = alloc_run(heap, 1);
-            if (page == NULL)
-                return NULL;
-        }
+        char *page = heap->free_lists[page_list] != NULL ? pop(heap, page_list) : alloc_run(heap, 1);
+        if (page == NULL)
+            return NULL;
         for (size_t offset = 0; offset < PAGE_SIZE; offset += 16UL << list)
-            push(heap, list, page + offset);
+            push_fresh(heap, list, page + offset);
     }
-    void *chunk = heap->free_lists[list];
-    heap->free_lists[list] = *(void **)chunk;
-    return chunk;
+    return pop(heap, list);
 }
 
 void *local_alloc(size_t bytes) {
@@ -137,6 +145,7 @@ void local_free(void *memory, size_t bytes) {
     ensure((vaddr_t)memory >= LOCAL_BASE && (vaddr_t)memory < heap->end);
     spin_lock(lock);
     if (bytes <= PAGE_SIZE) {
+        poison_put(memory, 16UL << list_of(bytes), "LOCAL");
         push(heap, list_of(bytes), memory);
     } else {
         put_run(heap, memory, bytes_to_pages(bytes));
@@ -167,10 +176,27 @@ enum status local_create_for(struct process *process) {
 
 void local_init(void) { LOCAL->heap.end = first_heap_page(); }
 
+/*
+ * struct local: the caller holds the locks of its members but the signals', of which a sender's copies must agree with
+ * the table.
+ */
+static void copy_head(struct process *child, void *to) {
+    struct process *parent = process_current();
+    bool irq = spin_lock_irq(&parent->signal_lock);
+    memcpy(to, LOCAL, PAGE_SIZE);
+    child->ignored = parent->ignored;
+    child->caught = parent->caught;
+    spin_unlock_irq(&parent->signal_lock, irq);
+}
+_Static_assert(sizeof(struct local) <= PAGE_SIZE, "copied at one go");
+
 enum status local_fork(struct process *child) {
+    struct spinlock *lock = &process_current()->local_lock;
     struct table_builder builder;
     enum status status = OK;
     builder_begin(&builder, child);
+    spin_lock(lock);
+    LOCAL->random.owner = 0; /* both seed anew: neither may know what the other draws */
     for (vaddr_t address = LOCAL_BASE; address < LOCAL->heap.end && status == OK; address += PAGE_SIZE) {
         frame_t frame;
         pte_t *pte;
@@ -181,9 +207,13 @@ enum status local_fork(struct process *child) {
             break;
         *pte = pte_kernel_data(frame, false);
         void *copy = ephmap_scratch(frame);
-        memcpy(copy, (const void *)address, PAGE_SIZE);
+        if (address == LOCAL_BASE)
+            copy_head(child, copy);
+        else
+            memcpy(copy, (const void *)address, PAGE_SIZE);
         ephmap_scratch_put(copy);
     }
+    spin_unlock(lock);
     builder_end(&builder);
     return status;
 }

@@ -14,7 +14,10 @@ MUST_USE enum status local_create_for(struct process *process);
 /* First steps of a process made by local_create_for, in its own context. */
 void local_init(void);
 
-/* Copies the caller's region into the child. The caller's user half and handles are still. ERR_NO_MEMORY. */
+/*
+ * Copies the caller's region into the child, and the GLOBAL fields that belong to its signal actions. The caller holds
+ * user_space->lock and handle_lock. ERR_NO_MEMORY: undo.
+ */
 MUST_USE enum status local_fork(struct process *child);
 void local_fork_undo(struct process *child);
 

@@ -46,17 +46,22 @@ void object_ref(struct memory_object *object) { __atomic_add_fetch(&object->refs
 
 static void drop_page(void *context, frame_t frame) {
     struct page_drop *drop = context;
+    struct frame *info = frame_info(frame);
 
-    if (drop->revoke)
+    if (drop->revoke) {
         ephmap_revoke_frame(drop->object, frame);
+        gather_page(&drop->gather, ephmap_window_address(frame));
+    }
     drop->object->pages--;
-    frame_info(frame)->object = NULL;
+    info->object = NULL;
+    if (__atomic_load_n(&info->refs, __ATOMIC_RELAXED) > 1) /* still mapped: from now on theirs alone who map it */
+        info->class = FRAME_USER;
     if (!frame_unref(frame))
-        frame_info(frame)->class = FRAME_USER; /* still mapped: from now on theirs alone who map it */
-    else if (drop->visible)
+        return;
+    if (drop->visible)
         gather_scrub(&drop->gather, frame);
     else
-        frame_free_dirty(frame);
+        gather_dirty_frame(&drop->gather, frame);
 }
 
 static void drop_begin(struct page_drop *drop, struct memory_object *object, bool revoke, bool visible) {
@@ -64,6 +69,7 @@ static void drop_begin(struct page_drop *drop, struct memory_object *object, boo
     drop->revoke = revoke;
     drop->visible = visible;
     gather_begin(&drop->gather);
+    drop->gather.object = revoke ? object : NULL;
 }
 
 void object_unref(struct memory_object *object) {

@@ -17,6 +17,8 @@
 #include "mm/ephmap.h"
 #include "mm/gather.h"
 #include "mm/roots.h"
+#include "mm/tag_check.h"
+#include "mm/tlb.h"
 
 struct shared_tables shared_tables;
 
@@ -36,7 +38,16 @@ enum {
     OTHER_STACK_PT,
     ROOT_TABLES,
 };
-_Static_assert(ROOT_TABLES <= sizeof(((struct roots *)0)->tables) / sizeof(frame_t), "roots.tables is too small");
+/* Behind these the scratch slots of further CPUs: EPHMAP_PT is of the first ones. Then what threads' stacks need. */
+#define CPUS_PER_TABLE     (TABLE_ENTRIES / EPHMAP_SCRATCH_SLOTS)
+#define SCRATCH_TABLES_MAX (CPU_MAX / CPUS_PER_TABLE)
+#define STACK_TABLES_MAX   (PROCESS_THREADS_MAX * STACK_STRIDE / PAGE_TABLE_SPAN)
+_Static_assert(ROOT_TABLES + SCRATCH_TABLES_MAX - 1 + 2 * (STACK_TABLES_MAX - 1) <=
+                   sizeof(((struct roots *)0)->tables) / sizeof(frame_t),
+               "roots.tables is too small");
+
+/* How many tables a new process needs for the scratch slots of CPUs beyond those of EPHMAP_PT. */
+static unsigned further_scratch_tables(void) { return (cpus_found - 1) / CPUS_PER_TABLE; }
 
 static void put_entry(frame_t table, unsigned index, pte_t entry) {
     pte_t *view = ephmap_scratch(table);
@@ -88,6 +99,8 @@ static void link_regions(const struct roots *roots) {
         put_entry(tables[EPHMAP_PDPT], gib, pte_empty_table(shared_tables.empty_window_pd));
     link_table(tables[EPHMAP_PDPT], table_index(EPHMAP_SCRATCH_BASE, 3), tables[EPHMAP_PD]);
     link_table(tables[EPHMAP_PD], table_index(EPHMAP_SCRATCH_BASE, 2), tables[EPHMAP_PT]);
+    for (unsigned i = 0; i < further_scratch_tables(); i++)
+        link_table(tables[EPHMAP_PD], table_index(EPHMAP_SCRATCH_BASE, 2) + 1 + i, tables[ROOT_TABLES + i]);
     link_table(tables[LOCAL_PDPT], 0, tables[LOCAL_PD]);
     link_table(tables[LOCAL_PD], 0, tables[LOCAL_PT]);
     link_table(tables[STACK_PDPT], 0, tables[STACK_PD]);
@@ -107,7 +120,7 @@ static enum status alloc_tables(struct roots *roots, uint32_t owner) {
         if (status != OK)
             return status;
     }
-    for (; roots->table_count < ROOT_TABLES; roots->table_count++) {
+    for (; roots->table_count < ROOT_TABLES + further_scratch_tables(); roots->table_count++) {
         enum status status = frame_alloc(FRAME_LOCAL, owner, &roots->tables[roots->table_count]);
         if (status != OK)
             return status;
@@ -116,7 +129,8 @@ static enum status alloc_tables(struct roots *roots, uint32_t owner) {
 }
 
 enum status roots_create(struct roots *roots, uint32_t owner) {
-    *roots = (struct roots){0};
+    static uint64_t spaces;
+    *roots = (struct roots){.serial = __atomic_add_fetch(&spaces, 1, __ATOMIC_RELAXED), .generation = 1};
     asi_expect(ASI_CAUSE_FORK);
     enum status status = alloc_tables(roots, owner);
     if (status != OK) {
@@ -271,6 +285,7 @@ static bool table_is_empty(const pte_t *entries) { return memory_is_zero(entries
 static void free_table(struct gather *gather, pte_t *entry, pte_t *entries) {
     frame_t table = pte_frame(*entry);
     *entry = 0;
+    tag_check_weakened(process_current(), (vaddr_t)entries);
     gather_page(gather, (vaddr_t)entries); /* the window's own translation of the table */
     gather_clean_frame(gather, table);
 }
@@ -294,7 +309,7 @@ void user_free_tables(struct gather *gather, vaddr_t start, vaddr_t end) {
         free_table(gather, window_pde(address), window_pte(address));
         any = true;
     }
-    if (!any) /* the usual small munmap: nothing above can have become empty */
+    if (!any && end - start < PAGE_DIRECTORY_SPAN) /* the usual small munmap: nothing above can have become empty */
         return;
     first = start & ~(PAGE_DIRECTORY_SPAN - 1);
     for (vaddr_t address = next_directory(first, end); address < end;
@@ -426,5 +441,5 @@ void roots_unshare_user_half(const struct roots *from, const struct roots *to) {
         memset(view, 0, USER_SLOTS * sizeof(pte_t));
         ephmap_scratch_put(view);
     }
-    tlb_flush_all();
+    tlb_flush(process_current(), NULL, TLB_EVERYTHING);
 }

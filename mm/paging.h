@@ -13,8 +13,10 @@ struct process;
 /* The roots and kernel-half tables of one process. Frames are LOCAL(process). Constant between create and destroy. */
 struct roots {
     frame_t restricted, unrestricted, user; /* PML4s; `user` is mode classic's */
-    frame_t tables[16];                     /* the tables below them that were made with them */
+    frame_t tables[24];                     /* the tables below them that were made with them */
     unsigned table_count;
+    uint64_t serial;     /* of no other space, ever */
+    uint64_t generation; /* how often translations were taken from it, and one: mm/tags.c. Atomic */
 };
 
 /*
@@ -54,7 +56,7 @@ bool builder_pte_if_present(struct table_builder *builder, vaddr_t address, pte_
 void builder_free_table(struct table_builder *builder, struct gather *gather, vaddr_t address);
 void builder_end(struct table_builder *builder);
 
-/* Flushes every translation of the user half on this CPU (and other non-global ones). Counts as a CR3 write. */
+/* For mm/tlb.c: forgets every translation that is not global, on this CPU. Counts as a CR3 write. */
 void tlb_flush_all(void);
 
 #endif

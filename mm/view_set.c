@@ -1,5 +1,5 @@
 /*
- * Owns: the record of opens and windows (struct object_view_set), and what open, close and fork do to it.
+ * Owns: the record of opens and windows (struct object_view_set), and what open and close do to it.
  *
  * Invariants: LOGICAL ACCESS, REVOKE (every window is recorded, or not made).
  * Locks: views_lock. Space: restricted; the sets are GLOBAL.
@@ -89,6 +89,7 @@ frame_t view_set_frame(const struct object_view_set *set, uint64_t index) {
     return (frame_t){set->pages[index / FRAMES_PER_PAGE][index % FRAMES_PER_PAGE]};
 }
 
+/* The caller drops the set's reference on the object, when it holds no lock any more. */
 static void free_set(struct object_view_set *set) {
     list_remove(&set->object_link);
     list_remove(&set->process_link);
@@ -104,6 +105,7 @@ static struct object_view_set *add_set(struct process *process, struct memory_ob
     struct object_view_set *set = global_alloc(sizeof *set);
     if (set == NULL)
         return NULL;
+    object_ref(object);
     set->object = object;
     set->process = process;
     set->handles = handles;
@@ -113,8 +115,7 @@ static struct object_view_set *add_set(struct process *process, struct memory_ob
     return set;
 }
 
-enum status ephmap_open(struct memory_object *object) {
-    struct process *process = process_current();
+enum status ephmap_open_for(struct process *process, struct memory_object *object) {
     enum status status = OK;
     spin_lock(&views_lock);
     struct object_view_set *set = view_set_find(process, object);
@@ -126,43 +127,47 @@ enum status ephmap_open(struct memory_object *object) {
     return status;
 }
 
-void ephmap_close(struct memory_object *object) {
-    spin_lock(&views_lock);
-    struct object_view_set *set = view_set_find(process_current(), object);
-    ensure(set != NULL && set->handles > 0);
-    if (--set->handles == 0) {
-        view_set_revoke(set);
-        free_set(set);
-    }
-    spin_unlock(&views_lock);
-}
+enum status ephmap_open(struct memory_object *object) { return ephmap_open_for(process_current(), object); }
 
-enum status ephmap_fork(struct process *child) {
-    struct process *parent = process_current();
-    enum status status = OK;
+/* Takes `handles` of the process's opens away; with the last one go the windows, of which none is in use. */
+static void drop_handles(struct process *process, struct memory_object *object, uint32_t handles) {
+    spin_lock(&object->lock);
     spin_lock(&views_lock);
-    list_for_each(link, &parent->view_sets) {
-        struct object_view_set *set = container_of(link, struct object_view_set, process_link);
-        if (add_set(child, set->object, set->handles) == NULL) {
-            status = ERR_NO_MEMORY;
-            break;
-        }
-    }
-    spin_unlock(&views_lock);
-    if (status != OK)
-        ephmap_forget_process(child);
-    return status;
-}
-
-void ephmap_forget_process(struct process *process) {
-    spin_lock(&views_lock);
-    while (!list_empty(&process->view_sets)) {
-        struct object_view_set *set = container_of(process->view_sets.next, struct object_view_set, process_link);
-        if (process == process_current())
+    struct object_view_set *set = view_set_find(process, object);
+    ensure(set != NULL && set->handles >= handles);
+    set->handles -= handles;
+    const bool last = set->handles == 0;
+    if (last) {
+        if (process == this_cpu->loaded)
             view_set_revoke(set);
         free_set(set);
     }
     spin_unlock(&views_lock);
+    spin_unlock(&object->lock);
+    if (last)
+        object_unref(object);
+}
+
+void ephmap_close(struct memory_object *object) { drop_handles(process_current(), object, 1); }
+
+/* The first object that the process has open, and how often; nobody else opens or closes for it any more. */
+static struct memory_object *first_open(struct process *process, uint32_t *handles) {
+    struct memory_object *object = NULL;
+    spin_lock(&views_lock);
+    if (!list_empty(&process->view_sets)) {
+        struct object_view_set *set = container_of(process->view_sets.next, struct object_view_set, process_link);
+        object = set->object;
+        *handles = set->handles;
+    }
+    spin_unlock(&views_lock);
+    return object;
+}
+
+void ephmap_forget_process(struct process *process) {
+    struct memory_object *object;
+    uint32_t handles;
+    while ((object = first_open(process, &handles)) != NULL)
+        drop_handles(process, object, handles);
 }
 
 bool ephmap_has_open(struct process *process, struct memory_object *object) {

@@ -31,7 +31,7 @@ struct vm {
     vaddr_t heap_start, heap_end; /* brk */
     /*
      * The program's file, set by exec with a reference and an ephmap_open(). vm_destroy() gives both back; vm_fork()
-     * takes the child's reference (its open is counted by ephmap_fork()).
+     * takes the child's reference (its open is counted by handles_fork()).
      */
     struct memory_object *executable;
 };

@@ -9,8 +9,15 @@
  */
 #include "mm/ephmap.h"
 #include "mm/object.h"
+#include "mm/tag_check.h"
+#include "mm/tlb.h"
 #include "mm/vm_areas.h"
 #include "mm/vm_pages.h"
+
+/* The page of entry `index` in the table that has the entry of `address`. */
+static inline vaddr_t page_of_entry(vaddr_t address, unsigned index) {
+    return (address & ~(PAGE_TABLE_SPAN - 1)) + index * PAGE_SIZE;
+}
 
 /* Shares the entries of one table's part [address, stop): `from` and `to` are the tables' first entries. */
 static uint64_t share_entries(pte_t *from, pte_t *to, vaddr_t address, vaddr_t stop) {
@@ -25,6 +32,7 @@ static uint64_t share_entries(pte_t *from, pte_t *to, vaddr_t address, vaddr_t s
         if (entry & PTE_WRITE) {
             entry = (entry & ~PTE_WRITE) | PTE_COW;
             from[i] = entry;
+            tag_check_weakened(process_current(), page_of_entry(address, i));
         }
         frame_ref(pte_frame(entry));
         to[i] = entry;
@@ -76,7 +84,7 @@ enum status vm_fork(struct process *child) {
         if (!area->shared)
             status = share_area(&builder, area);
     builder_end(&builder);
-    tlb_flush_all(); /* what the parent could write it may now only read */
+    tlb_flush(process_current(), NULL, TLB_EVERYTHING); /* what the parent could write it may now only read */
     if (status != OK)
         vm_fork_undo(child);
     return status;

@@ -7,6 +7,7 @@
 #include "mm/vm_pages.h"
 
 #include "kernel/process.h"
+#include "mm/tag_check.h"
 
 bool pages_unmap(struct gather *gather, vaddr_t start, vaddr_t end) {
     struct user_space *space = process_current()->user_space;
@@ -23,8 +24,10 @@ bool pages_unmap(struct gather *gather, vaddr_t start, vaddr_t end) {
                 continue;
             *entry = 0;
             space->resident--;
-            if (pte_present(old))
+            if (pte_present(old)) {
+                tag_check_weakened(process_current(), address);
                 gather_page(gather, address);
+            }
             gather_release(gather, pte_frame(old));
         }
     }
@@ -42,8 +45,10 @@ void pages_protect(struct gather *gather, const struct vma *area, vaddr_t start,
 
             if (!*entry)
                 continue;
-            if (pte_present(*entry))
+            if (pte_present(*entry)) {
+                tag_check_weakened(process_current(), address);
                 gather_page(gather, address);
+            }
             *entry = page_entry(area, frame, writable && (area->shared || frame_is_exclusive(frame)));
         }
     }
@@ -85,12 +90,16 @@ void pages_move(struct gather *gather, vaddr_t from, vaddr_t to, uint64_t bytes)
         pte_t *entry = user_pte(address);
 
         for (vaddr_t stop = table_end(address, end); address < stop; address += PAGE_SIZE, entry++) {
-            if (!*entry)
+            const pte_t moved = *entry;
+
+            if (!moved)
                 continue;
-            *user_pte(address - from + to) = *entry;
-            if (pte_present(*entry))
+            *entry = 0; /* first: at no moment has the page two entries that can be written */
+            if (pte_present(moved)) {
+                tag_check_weakened(process_current(), address);
                 gather_page(gather, address);
-            *entry = 0;
+            }
+            *user_pte(address - from + to) = moved;
         }
     }
 }

@@ -19,7 +19,11 @@ static int usage(void) {
           "       asictl flush auto|off|cost:IBPB,VERW,CR3\n"
           "       asictl audit [BREAK]               BREAK: reach-secret, reach-foreign, reach-view, clean, gate\n"
           "       asictl reset                       zero the counters\n"
-          "       asictl exit [N]                    measure N deliberate exits\n",
+          "       asictl exit [N]                    measure N deliberate exits\n"
+          "       asictl domain                      list the trust domains\n"
+          "       asictl domain new -- COMMAND...    run a command in a domain of its own\n"
+          "       asictl domain PID N                put a process into domain N; 0: into none\n"
+          "       asictl trust A B on|off            whether domain A trusts domain B\n",
           stderr);
     return 2;
 }
@@ -127,9 +131,86 @@ static int measure_exit(const char *text) {
     return 0;
 }
 
+/* --- Trust -------------------------------------------------------------------------------------------------------- */
+
+static bool parse_number(const char *text, uint32_t most, uint32_t *value) {
+    char *end;
+    errno = 0;
+    unsigned long number = strtoul(text, &end, 10);
+    if (errno != 0 || *text < '0' || *text > '9' || *end != '\0' || number > most) {
+        return false;
+    }
+    *value = (uint32_t)number;
+    return true;
+}
+
+static void show_domain(const struct asi_domain *domain) {
+    printf("%6" PRIu32 "  %7" PRIu32 "  %5" PRIu32 "  ", domain->number, domain->members, domain->owner);
+    for (unsigned peer = 1; peer < ASI_DOMAINS; peer++) {
+        if (domain->trusts >> peer & 1) {
+            printf("%u ", peer);
+        }
+    }
+    puts(domain->trusts == 0 ? "nobody else" : "");
+}
+
+static int list_domains(void) {
+    struct asi_domain domains[ASI_DOMAINS];
+    long count = asi_get_domains(domains, ASI_DOMAINS);
+    if (count < 0) {
+        return refused("domain");
+    }
+    puts("domain  members  owner  trusts");
+    for (long i = 0; i < count; i++) {
+        show_domain(&domains[i]);
+    }
+    return 0;
+}
+
+static int run_in_new_domain(char **command) {
+    if (asi_new_domain() < 0) {
+        return refused("domain new");
+    }
+    execvp(command[0], command);
+    return refused(command[0]);
+}
+
+static int domain(int count, char **words) {
+    uint32_t pid, number;
+    if (count == 0) {
+        return list_domains();
+    }
+    if (count > 2 && strcmp(words[0], "new") == 0 && strcmp(words[1], "--") == 0) {
+        return run_in_new_domain(words + 2);
+    }
+    if (count != 2 || !parse_number(words[0], INT32_MAX, &pid) || !parse_number(words[1], ASI_DOMAINS - 1, &number)) {
+        return usage();
+    }
+    return asi_move_process(pid, number) < 0 ? refused("domain") : 0;
+}
+
+static int trust(int count, char **words) {
+    uint32_t own, peer;
+    if (count != 3 || !parse_number(words[0], ASI_DOMAINS - 1, &own) ||
+        !parse_number(words[1], ASI_DOMAINS - 1, &peer)) {
+        return usage();
+    }
+    bool on = strcmp(words[2], "on") == 0;
+    if (!on && strcmp(words[2], "off") != 0) {
+        return usage();
+    }
+    return asi_set_trust(own, peer, on) < 0 ? refused("trust") : 0;
+}
+
 int main(int argc, char **argv) {
     const char *verb = argc > 1 ? argv[1] : NULL;
     const char *argument = argc > 2 ? argv[2] : NULL;
+    if (verb != NULL && strcmp(verb, "domain") == 0) {
+        return domain(argc - 2, argv + 2);
+    }
+    if (verb != NULL && strcmp(verb, "trust") == 0) {
+        return trust(argc - 2, argv + 2);
+    }
     if (argc > 3) {
         return usage();
     }

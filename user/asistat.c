@@ -58,6 +58,7 @@ static void print_counters(const struct asi_counters *counters) {
     printf("transitions\n");
     print_count("enters", counters->enters);
     print_count("CR3 writes", counters->cr3_writes);
+    print_count("that kept translations", counters->tag_hits);
     print_count("control flushes", counters->control_flushes);
     print_count("data flushes", counters->data_flushes);
     printf("switches\n");
@@ -68,7 +69,10 @@ static void print_counters(const struct asi_counters *counters) {
     print_count("page faults", counters->page_faults);
     print_count("views mapped", counters->views_mapped);
     print_count("views revoked", counters->views_revoked);
-    print_count("TLB flush batches", counters->tlb_flushes);
+    print_count("TLB flushes of a page", counters->page_flushes);
+    print_count("TLB flushes of all", counters->tlb_flushes);
+    print_count("requests to other CPUs", counters->shootdowns);
+    print_count("interrupts that they took", counters->ipis_sent);
     if (counters->syscalls_unknown != 0) {
         print_count("unknown system calls", counters->syscalls_unknown);
     }

@@ -2,9 +2,9 @@
  * init: process 1. Runs what the kernel command line asks for, takes in orphans, and ends with the status of what it
  * ran, which is how the machine powers off.
  *
- *     run=bench (default) | prog | tests | shell
+ *     run=bench (default) | prog | tests | shell | torture | scale
  *     bench=WORD[,WORD…]   table (default), or options of asibench without their dashes: csv, check
- *     bench.NAME=VALUE     passed to asibench as --NAME=VALUE
+ *     bench.NAME=VALUE     passed to asibench as --NAME=VALUE; torture.NAME=VALUE, scale.NAME=VALUE likewise
  *     prompt=1             a shell afterwards
  *
  * run=prog takes the arguments from /etc/penumbra/argv, one a line, the first being the path. Words given to init
@@ -97,9 +97,11 @@ static void add_option(const char *name) {
     add_argument(option);
 }
 
-static void add_bench_option(const char *word) {
-    if (strncmp(word, "bench.", 6) == 0) {
-        add_option(word + 6);
+/* RUN.NAME=VALUE becomes --NAME=VALUE for the program that run=RUN names. */
+static void add_option_of_run(const char *word) {
+    size_t length = strlen(run);
+    if (strncmp(word, run, length) == 0 && word[length] == '.') {
+        add_option(word + length + 1);
     }
 }
 
@@ -111,7 +113,12 @@ static void plan_bench(void) {
             add_option(word);
         }
     }
-    for_each_word(add_bench_option);
+    for_each_word(add_option_of_run);
+}
+
+static void plan_with_options(const char *program) {
+    add_argument(program);
+    for_each_word(add_option_of_run);
 }
 
 /* One argument a line; an empty line is an empty argument. */
@@ -142,8 +149,14 @@ static bool plan(void) {
         add_argument("/tests/runner");
     } else if (strcmp(run, "shell") == 0) {
         add_argument("/bin/sh");
+    } else if (strcmp(run, "torture") == 0) {
+        plan_with_options("/tests/torture");
+    } else if (strcmp(run, "scale") == 0) {
+        plan_with_options("/bin/asiscale");
+    } else if (strcmp(run, "views") == 0) {
+        plan_with_options("/bin/asiviews");
     } else {
-        fprintf(stderr, "init: run=%s is none of bench, prog, tests, shell\n", run);
+        fprintf(stderr, "init: run=%s is none of bench, prog, tests, shell, torture, scale, views\n", run);
         return false;
     }
     return true;

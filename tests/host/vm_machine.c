@@ -43,6 +43,8 @@ static struct {
 } tlb[TRANSLATIONS];
 
 bool ephmap_enabled;
+unsigned cpu_count = 1, cpus_found = 1;
+bool tags_in_use;
 
 static unsigned running(void) { return (unsigned)((uint64_t)process_current()->id >> 16); }
 
@@ -231,6 +233,14 @@ void tlb_forget(vaddr_t address) {
 }
 
 void tlb_flush_all(void) { tlb_clear(); }
+void tlb_flush(struct process *process, const vaddr_t *pages, unsigned count) {
+    CHECK(process == process_current() || process == this_cpu->loaded);
+    if (count > TLB_PAGES_MAX)
+        tlb_clear();
+    else
+        for (unsigned i = 0; i < count; i++)
+            tlb_forget(pages[i]);
+}
 
 /* No translation may allow more than the tables do. */
 static void check_translations(void) {
@@ -246,7 +256,11 @@ static void check_translations(void) {
 
 void *ephmap_scratch(frame_t frame) { return physmap(frame); }
 void ephmap_scratch_put(void *view) { (void)view; }
-void ephmap_flush(void) {}
+void ephmap_flush_pending(void) {}
+void ephmap_flush_with(vaddr_t page) { tlb_forget(page); }
+void ephmap_flush_windows(struct memory_object *object, const vaddr_t *pages, unsigned count) {
+    (void)object, (void)pages, (void)count;
+}
 void ephmap_overflow_put(void) {}
 void *ephmap_map_window(frame_t frame, struct memory_object *object) { return (void)object, physmap(frame); }
 void ephmap_scrub(frame_t frame) { memset(physmap(frame), 0, PAGE_SIZE); }

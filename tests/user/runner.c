@@ -123,7 +123,8 @@ static void add_cases_of(const char *program) {
 }
 
 static bool is_test_program(const char *name) {
-    return name[0] != '.' && strcmp(name, "runner") != 0 && strcmp(name, "boottime") != 0;
+    return name[0] != '.' && strcmp(name, "runner") != 0 && strcmp(name, "boottime") != 0 &&
+           strcmp(name, "torture") != 0;
 }
 
 /* A filter by program saves asking the others what they have. */

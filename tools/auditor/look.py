@@ -34,6 +34,7 @@ class Look(Picture):
         self._settled = set()            # shared tables that have been walked without a process in the rules
         self._user_mappings = Counter()  # frame → user entries
         self._writable = Counter()       # likewise, writable ones
+        self._places = {}                # likewise, where: (process, address)
         self._counted = set()            # user tables whose entries are counted
         self._mapped_frames = set()      # frames of LOCAL and STACK
         self._allowed_scratch = self._scratch_allowance()
@@ -183,6 +184,7 @@ class Look(Picture):
                 break
             if count:
                 self._user_mappings[frame] += 1
+                self._places.setdefault(frame, []).append((root.owner, address + (frame - first) * PAGE))
                 if rights & WRITE:
                     self._writable[frame] += 1
             if self.want_surface:
@@ -232,9 +234,14 @@ class Look(Picture):
         for frame, mapped in self._user_mappings.items():
             secret = frames.classes[frame] == self.SECRET
             if mapped > frames.refs[frame] - (1 if secret else 0):
-                self._violation('REACH', f'{mapped} user entries, {frames.refs[frame]} references', frame=frame)
+                self._violation('REACH', f'{mapped} user entries, {frames.refs[frame]} references{self._where(frame)}',
+                                frame=frame)
             if mapped > 1 and not secret and self._writable[frame]:
-                self._violation('REACH', f'writable in {self._writable[frame]} of {mapped} user entries', frame=frame)
+                self._violation('REACH', f'writable in {self._writable[frame]} of {mapped} user entries'
+                                f'{self._where(frame)}', frame=frame)
+
+    def _where(self, frame):
+        return ''.join(f', process {owner} at {address:#x}' for owner, address in self._places[frame][:4])
 
     def _judge_other_stacks(self):
         """The stacks of unrestricted code: LOCAL by class, but in no restricted space (RESIDUE)."""
@@ -288,6 +295,8 @@ class Look(Picture):
         isolated = self.mode in ('naive', 'asi')
         for index, cpu in enumerate(self.cpus):
             frame = cpu.cr3 >> 12
+            if not cpu.started:
+                continue  # waits for the boot CPU's call, or is on its way through real mode
             if cpu.ring == 3 and isolated and frame not in self.roots:
                 what = 'an unrestricted root' if frame in self.unrestricted else 'no restricted root'
                 self._violation('GATE', f'CPU {index} runs user code with {what} in mode {self.mode}', frame=frame)

@@ -16,7 +16,7 @@ import time
 
 from auditor.kernel import AuditorError
 
-BELOW_HOLE = 2 << 30  # q35 has that much RAM in one piece from 0, or all of it
+BELOW_HOLE = 0xb0000000 - 1  # q35 has RAM of this size in one piece from 0; of more, what is above 2 GiB begins at 4 GiB
 PAGE = 4096
 
 
@@ -32,11 +32,14 @@ class Cpu:
         self.rip = int(re.search(r'[RE]IP=([0-9a-f]+)', text)[1], 16)
         self.ring = int(re.search(r'CPL=(\d)', text)[1])
         self.halted = int(re.search(r'HLT=(\d)', text)[1]) == 1
+        self.started = int(re.search(r'CR0=([0-9a-f]+)', text)[1], 16) >> 31 == 1  # before paging it has no space at all
+        self.rbp = int((re.search(r'RBP=([0-9a-f]+)', text) or '00')[1], 16)
+        self.flags = int((re.search(r'RFL=([0-9a-f]+)', text) or '00')[1], 16)
 
     @property
     def in_kernel(self):
         """Kernel code is running, and may be in the middle of anything."""
-        return self.ring != 3 and not self.halted
+        return self.ring != 3 and not self.halted and self.started
 
 
 class Qmp:
@@ -128,6 +131,10 @@ class Machine:
         """Lets them run on."""
         self.qmp.command('cont')
 
+    def nmi(self):
+        """An NMI for every processor."""
+        self.qmp.command('inject-nmi')
+
     def cpus(self):
         """The processors' registers, in order of their numbers."""
         text = self.qmp.command('human-monitor-command', **{'command-line': 'info registers -a'})
@@ -142,7 +149,7 @@ class Machine:
 class StartedMachine(Machine):
     """A guest started for this audit."""
 
-    def __init__(self, source, build, cmdline, memory, log):
+    def __init__(self, source, build, cmdline, memory, log, smp):  # pylint: disable=too-many-arguments
         self.directory = tempfile.mkdtemp(prefix='penumbra-audit.')
         self.process = None
         self.log = log
@@ -151,7 +158,7 @@ class StartedMachine(Machine):
             ram_path = os.path.join(self._ram_directory(size), f'ram.{os.path.basename(self.directory)}')
             self.ram_path = ram_path
             qmp_path = f'{self.directory}/qmp'
-            environment = dict(os.environ, CMDLINE=cmdline, MEM=memory, INTERACTIVE='0', QEMU_ARGS=' '.join([
+            environment = dict(os.environ, CMDLINE=cmdline, MEM=memory, SMP=smp, INTERACTIVE='0', QEMU_ARGS=' '.join([
                 '-machine', 'memory-backend=ram',
                 '-object', f'memory-backend-file,id=ram,size={memory},mem-path={ram_path},share=on',
                 '-qmp', f'unix:{qmp_path},server=on,wait=on', os.environ.get('QEMU_ARGS', '')]))
@@ -208,5 +215,5 @@ def memory_bytes(text):
         raise AuditorError(f'MEM={text}: a number with M or G, please')
     size = int(match[1]) << (30 if match[2] == 'G' else 20)
     if size > BELOW_HOLE:
-        raise AuditorError(f'MEM={text}: more than 2G does not lie in one piece in the file')
+        raise AuditorError(f'MEM={text}: as much as that does not lie in one piece in the file')
     return size

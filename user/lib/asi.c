@@ -6,11 +6,12 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 /* The arithmetic walks the structure as an array. */
 enum { COUNTER_FIELDS = sizeof(struct asi_counters) / sizeof(uint64_t) };
-_Static_assert(sizeof(struct asi_counters) == (ASI_CAUSES + 12) * sizeof(uint64_t), "every counter is a uint64_t");
+_Static_assert(sizeof(struct asi_counters) == (ASI_CAUSES + 16) * sizeof(uint64_t), "every counter is a uint64_t");
 
 static const char *const mode_names[ASI_MODES] = {"none", "classic", "naive", "asi"};
 static const char *const cause_names[ASI_CAUSES] = {"file",  "zero",  "cow",  "ipc",   "fork", "exec",
@@ -32,6 +33,8 @@ int asi_set_flush(const struct asi_flush *flush) {
     struct asi_flush copy = *flush;
     return asi_done(asi_call(ASI_OP_SET_FLUSH, 0, &copy, sizeof copy));
 }
+
+int asi_set_views(enum asi_views design) { return asi_done(asi_call(ASI_OP_SET_VIEWS, (long)design, NULL, 0)); }
 
 int asi_get_counters(long scope, struct asi_counters *counters) {
     return asi_done(asi_call(ASI_OP_COUNTERS, scope, counters, sizeof *counters));
@@ -57,6 +60,24 @@ int asi_get_memory(struct asi_memory *memory) { return asi_done(asi_call(ASI_OP_
 int asi_reset_counters(void) { return asi_done(asi_call(ASI_OP_RESET, 0, NULL, 0)); }
 
 int asi_force_exit(void) { return asi_done(asi_call(ASI_OP_EXIT, 0, NULL, 0)); }
+
+long asi_get_domains(struct asi_domain *domains, size_t max) {
+    return asi_call(ASI_OP_DOMAINS, 0, domains, max * sizeof *domains);
+}
+
+int asi_set_trust(uint32_t domain, uint32_t peer, bool trusts) {
+    struct asi_trust_change change = {.domain = domain, .peer = peer, .trusts = trusts};
+    return asi_done(asi_call(ASI_OP_TRUST, 0, &change, sizeof change));
+}
+
+int asi_move_process(uint32_t pid, uint32_t domain) {
+    struct asi_move move = {.pid = pid, .domain = domain};
+    return asi_done(asi_call(ASI_OP_MOVE, 0, &move, sizeof move));
+}
+
+int asi_new_domain(void) { return prctl(PR_ASI_DOMAIN_NEW, 0L, 0L, 0L, 0L); }
+
+int asi_leave_domain(void) { return prctl(PR_ASI_DOMAIN_LEAVE, 0L, 0L, 0L, 0L); }
 
 static const char *name_of(const char *const *names, unsigned count, unsigned value) {
     return value < count ? names[value] : "?";

@@ -16,6 +16,7 @@ int asi_set_mode(enum asi_mode mode);
 int asi_set_flush(const struct asi_flush *flush);
 
 /* scope: ASI_SCOPE_ALL, ASI_SCOPE_CPU(n), or a process id (0: the caller). */
+int asi_set_views(enum asi_views design);
 int asi_get_counters(long scope, struct asi_counters *counters);
 
 /* Fills up to `max` sites, most frequent first; returns how many, or -1 with errno. */
@@ -30,6 +31,15 @@ int asi_reset_counters(void);
 
 /* Leaves the restricted space once, on purpose. */
 int asi_force_exit(void);
+
+/* Trust (docs/trust.md). Fills up to `max` domains; returns how many, or -1 with errno. */
+long asi_get_domains(struct asi_domain *domains, size_t max);
+int asi_set_trust(uint32_t domain, uint32_t peer, bool trusts);
+int asi_move_process(uint32_t pid, uint32_t domain);
+
+/* The caller's own domain: a new one with it in it, or none. Both return the number, or -1 with errno. */
+int asi_new_domain(void);
+int asi_leave_domain(void);
 
 /* Names; "?" for a value out of range. */
 const char *asi_mode_name(enum asi_mode mode);

@@ -57,9 +57,10 @@ static void print_header(const struct bench_plan *plan, const struct bench_repor
     if (bench_big_file_bytes() != 0) {
         printf("; file %" PRIu64 " MiB", bench_big_file_bytes() >> 20);
     }
-    printf("\n\n%-21s %9s %20s %14s %13s\n", "", "ticks", "time / none", "exits per op", "asi per op");
-    printf("%-21s %9s %7s%7s%7s%8s%6s%7s%6s\n", "row", "none", "classic", "naive", "asi", "naive", "asi", "cr3",
-           "flush");
+    printf("\n\n%-21s %9s %20s %14s %*s\n", "", "ticks", "time / none", "exits per op",
+           report->state.cpus > 1 ? 19 : 13, "asi per op");
+    printf("%-21s %9s %7s%7s%7s%8s%6s%7s%6s%s\n", "row", "none", "classic", "naive", "asi", "naive", "asi", "cr3",
+           "flush", report->state.cpus > 1 ? "   ipi" : "");
 }
 
 static void print_row(const struct bench_report *report, unsigned row) {
@@ -79,6 +80,9 @@ static void print_row(const struct bench_report *report, unsigned row) {
     print_per_operation(exits_of(asi), asi, 6);
     print_per_operation(asi ? asi->counters.cr3_writes : 0, asi, 7);
     print_per_operation(flushes_of(asi), asi, 6);
+    if (report->state.cpus > 1) {
+        print_per_operation(asi ? asi->counters.ipis_sent : 0, asi, 6);
+    }
     printf("\n");
 }
 
@@ -107,9 +111,10 @@ void bench_print_table(const struct bench_plan *plan, const struct bench_report 
 }
 
 static void print_csv_counters(const struct bench_result *result) {
-    printf(",%.4f,%.4f,%.4f,%.4f\n", per_operation(asi_total_exits(&result->counters), result),
+    printf(",%.4f,%.4f,%.4f,%.4f,%.4f,%.4f\n", per_operation(asi_total_exits(&result->counters), result),
            per_operation(result->counters.cr3_writes, result), per_operation(result->counters.control_flushes, result),
-           per_operation(result->counters.data_flushes, result));
+           per_operation(result->counters.data_flushes, result), per_operation(result->counters.shootdowns, result),
+           per_operation(result->counters.ipis_sent, result));
 }
 
 void bench_print_csv(const struct bench_plan *plan, const struct bench_report *report) {
@@ -118,7 +123,7 @@ void bench_print_csv(const struct bench_plan *plan, const struct bench_report *r
         asi_format_flush(&report->state.flush, '/', flush, sizeof flush);
     }
     printf("-----BEGIN CSV-----\n"
-           "mode,flush,row,ops,ticks_min,ticks_median,exits,cr3_writes,control_flushes,data_flushes\n");
+           "mode,flush,row,ops,ticks_min,ticks_median,exits,cr3_writes,control_flushes,data_flushes,shootdowns,ipis\n");
     for (unsigned mode = 0; mode < ASI_MODES; mode++) {
         for (unsigned row = 0; row < bench_row_count; row++) {
             const struct bench_result *result = result_of(report, mode, row);
@@ -130,7 +135,7 @@ void bench_print_csv(const struct bench_plan *plan, const struct bench_report *r
             if (report->has_asi) {
                 print_csv_counters(result);
             } else {
-                printf(",-,-,-,-\n");
+                printf(",-,-,-,-,-,-\n");
             }
         }
     }

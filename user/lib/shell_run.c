@@ -123,14 +123,15 @@ bool shell_redirect(const struct command *command) {
 
 /* Runs a builtin in the shell itself; its redirections are undone afterwards. */
 static int run_builtin(struct shell *shell, builtin_function function, const struct command *command) {
-    int saved[3];
+    const bool redirected = command->redirection_count > 0;
+    int saved[3] = {-1, -1, -1};
     fflush(stdout);
-    for (int i = 0; i < 3 && command->redirection_count > 0; i++) {
+    for (int i = 0; i < 3 && redirected; i++) {
         saved[i] = fcntl(i, F_DUPFD_CLOEXEC, SAVED_DESCRIPTORS);
     }
     int status = shell_redirect(command) ? function(shell, (char **)command->words + command->assignments) : 1;
     fflush(stdout);
-    for (int i = 0; i < 3 && command->redirection_count > 0; i++) {
+    for (int i = 0; i < 3 && redirected; i++) {
         if (saved[i] >= 0) {
             dup2(saved[i], i);
             close(saved[i]);

@@ -1,0 +1,419 @@
+/*
+ * The torture: for a given time, many lanes on all CPUs do what tests/user/lib/torture.h says, each step checking its
+ * own outcome, while one lane changes the mode and the flushes and has the kernel audit itself. Afterwards everything
+ * is gone: processes, threads, frames and kernel heap are as before.
+ *
+ *     torture [--seconds=60] [--seed=1] [--cpus=N] [--steps=N] [--kinds=A,B…] [--only=LANE:FIRST-LAST] [--warm=3]
+ *
+ * `steps`: each lane does that many and ends. `only`: these steps of one lane and nothing else, to look at a failure.
+ * Options come from the kernel's command line as torture.seconds=60 (user/init.c). On Linux the lane of the modes and
+ * the accounting are left out.
+ *
+ * A line `torture: beat …` each second says that the machine lives (tools/torture waits for it). The last line is
+ * `torture: PASS …` or `torture: FAIL …`. Exit status 0; 1 a failure; 2 wrong usage; 3 a lane that stands still.
+ */
+#include "tests/user/lib/torture.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tests/user/lib/penumbra.h"
+#include "tests/user/lib/test.h"
+
+enum { LANES_A_PROCESS = 3, STUCK = 3, STUCK_SECONDS = 40, SETTLE_MS = 3000 };
+
+struct settings {
+    uint64_t seed, seconds, warm, first, last;
+    unsigned cpus;
+    int only; /* a lane, or -1 */
+};
+
+static struct settings settings = {.seed = 1, .seconds = 60, .warm = 3, .last = UINT64_MAX, .only = -1};
+static uint64_t start_ns;
+
+/* What the watch knows of a lane. */
+static struct {
+    uint64_t step, since_ns;
+    int kind;
+    bool ended;
+} watched[TORTURE_LANES];
+
+/* --- Settings -------------------------------------------------------------------------------------------------- */
+
+static bool parse(const char *argument) {
+    const char *value = strchr(argument, '=');
+    if (strncmp(argument, "--", 2) != 0 || value++ == NULL) {
+        return false;
+    }
+    if (strncmp(argument, "--seconds=", 10) == 0) {
+        settings.seconds = strtoull(value, NULL, 0);
+    } else if (strncmp(argument, "--seed=", 7) == 0) {
+        settings.seed = strtoull(value, NULL, 0);
+    } else if (strncmp(argument, "--cpus=", 7) == 0) {
+        settings.cpus = (unsigned)strtoul(value, NULL, 0);
+    } else if (strncmp(argument, "--steps=", 8) == 0) {
+        settings.last = strtoull(value, NULL, 0);
+    } else if (strncmp(argument, "--warm=", 7) == 0) {
+        settings.warm = strtoull(value, NULL, 0);
+    } else if (strncmp(argument, "--kinds=", 8) == 0) {
+        torture_choose_kinds(value);
+    } else if (strncmp(argument, "--only=", 7) == 0) {
+        char *rest;
+        settings.only = (int)strtoul(value, &rest, 0);
+        settings.first = *rest == ':' ? strtoull(rest + 1, &rest, 0) : 0;
+        settings.last = *rest == '-' ? strtoull(rest + 1, &rest, 0) + 1 : settings.first + 1;
+        return *rest == '\0';
+    } else {
+        return false;
+    }
+    return true;
+}
+
+static unsigned online_cpus(void) {
+    cpu_set_t set;
+    return sched_getaffinity(0, sizeof(set), &set) < 0 ? 1 : (unsigned)CPU_COUNT(&set);
+}
+
+/* --- The lanes ------------------------------------------------------------------------------------------------- */
+
+/* Lane 0 is the lane of the modes. Then come lanes with a process each, then those that share one, three at a time. */
+static unsigned lanes_alone(void) { return 3 + 2 * torture->cpus; }
+static unsigned processes_shared(void) { return 1 + torture->cpus / 2; }
+
+static void *run_in_thread(void *argument) {
+    torture_run_lane((unsigned)(uintptr_t)argument, settings.first, settings.last);
+    return argument;
+}
+
+static _Noreturn void run_lanes(unsigned first, unsigned count) {
+    char path[64];
+    unsigned long threads[LANES_A_PROCESS];
+    struct step none = {.lane = &torture->lane[first], .lane_number = first, .kind = "start"};
+    for (unsigned lane = first; lane < first + count; lane++) {
+        snprintf(path, sizeof(path), TORTURE_DIRECTORY "/l%u", lane);
+        STEP_CHECK_EQ(&none, mkdir(path, 0700), 0);
+    }
+    for (unsigned i = 1; i < count; i++) {
+        STEP_CHECK(&none, step_thread(&none, run_in_thread, (void *)(uintptr_t)(first + i), &threads[i]));
+    }
+    torture_run_lane(first, settings.first, settings.last);
+    for (unsigned i = 1; i < count; i++) {
+        pthread_join((pthread_t)threads[i], NULL);
+    }
+    for (unsigned lane = first; lane < first + count; lane++) {
+        snprintf(path, sizeof(path), TORTURE_DIRECTORY "/l%u", lane);
+        STEP_CHECK_EQ(&none, rmdir(path), 0);
+    }
+    _exit(0);
+}
+
+static void start_lanes(unsigned first, unsigned count) {
+    if (settings.only >= 0 && ((unsigned)settings.only < first || (unsigned)settings.only >= first + count)) {
+        return;
+    }
+    if (settings.only >= 0) {
+        first = (unsigned)settings.only;
+        count = 1;
+    }
+    pid_t pid = fork();
+    if (pid == 0) {
+        run_lanes(first, count);
+    }
+    CHECK(pid > 0);
+    for (unsigned lane = first; lane < first + count; lane++) {
+        torture->lane[lane].process = pid;
+    }
+}
+
+/*
+ * In a child: whoever touches pages of a file gets tables for its windows, which it keeps until it ends, and this
+ * process is to have as much at the end as before.
+ */
+static void create_shared_file(void) {
+    pid_t pid = fork();
+    if (pid == 0) {
+        _exit(torture_shared_file_create() ? 0 : 1);
+    }
+    CHECK(pid > 0);
+    CHECK_EXITED(test_wait(pid));
+}
+
+static void start_all(uint64_t seed) {
+    uint64_t now = torture_now_ns();
+    memset(torture->lane, 0, sizeof(torture->lane));
+    memset(watched, 0, sizeof(watched));
+    memset(torture->ended_on, 0, sizeof(torture->ended_on));
+    torture->stop = 0;
+    CHECK_OK(mkdir(TORTURE_DIRECTORY, 0700));
+    create_shared_file();
+    for (unsigned lane = 0; lane < torture->lanes; lane++) {
+        torture->lane[lane].seed = torture_mix(seed * TORTURE_LANES + lane);
+        torture->lane[lane].kind = -1;
+        watched[lane].since_ns = now;
+    }
+    unsigned next = 1;
+    if (torture->penumbra) {
+        start_lanes(0, 1);
+    }
+    for (; next <= lanes_alone(); next++) {
+        start_lanes(next, 1);
+    }
+    for (unsigned i = 0; i < processes_shared(); i++, next += LANES_A_PROCESS) {
+        start_lanes(next, LANES_A_PROCESS);
+    }
+}
+
+/* --- Watching -------------------------------------------------------------------------------------------------- */
+
+static uint64_t steps_done(void) {
+    uint64_t sum = 0;
+    for (unsigned lane = 0; lane < torture->lanes; lane++) {
+        for (unsigned kind = 0; kind < TORTURE_KINDS; kind++) {
+            sum += torture->lane[lane].done[kind];
+        }
+    }
+    return sum;
+}
+
+static void beat(uint64_t now) {
+    static uint64_t last;
+    if (now - last < 1000000000) {
+        return;
+    }
+    last = now;
+    printf("torture: beat %llu s, %llu steps", (unsigned long long)((now - start_ns) / 1000000000),
+           (unsigned long long)steps_done());
+    if (torture->penumbra) {
+        struct asi_memory memory = penumbra_memory();
+        printf(", mode %s, %llu frames free, %llu processes", penumbra_mode_names[penumbra_state().mode],
+               (unsigned long long)memory.frames_free, (unsigned long long)memory.processes);
+    }
+    printf("\n");
+}
+
+static const char *kind_name(unsigned lane, int kind) {
+    if (kind < 0) {
+        return "none";
+    }
+    return lane == 0 ? torture_mode_kinds[kind].name : torture_kinds[kind].name;
+}
+
+/* A lane that has been at one step for too long: a wake-up is lost, or something spins. */
+static void look_for_stuck(uint64_t now) {
+    bool stuck = false;
+    for (unsigned lane = 0; lane < torture->lanes; lane++) {
+        uint64_t step = torture->lane[lane].step;
+        int kind = torture->lane[lane].kind;
+        if (torture->lane[lane].process == 0 || watched[lane].ended || step != watched[lane].step ||
+            kind != watched[lane].kind) {
+            watched[lane].step = step;
+            watched[lane].kind = kind;
+            watched[lane].since_ns = now;
+        } else if (now - watched[lane].since_ns > STUCK_SECONDS * 1000000000ull) {
+            printf("torture: STUCK lane %u (process %d) step %llu %s\n", lane, (int)torture->lane[lane].process,
+                   (unsigned long long)step, kind_name(lane, kind));
+            stuck = true;
+        }
+    }
+    if (stuck) {
+        fflush(stdout);
+        test_sleep_ms(5000); /* for whoever looks from outside at the machine as it is */
+        exit(STUCK);
+    }
+}
+
+/* Reaps lanes that have ended; returns how many processes are left. A bad end is a failure. */
+static unsigned reap_lanes(void) {
+    int status;
+    pid_t pid;
+    unsigned left = 0;
+    while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+        for (unsigned lane = 0; lane < torture->lanes; lane++) {
+            watched[lane].ended |= torture->lane[lane].process == pid;
+        }
+        if (status != 0 && !torture->failed) {
+            printf("torture: FAIL process %d of a lane ended with wait status %#x\n", (int)pid, (unsigned)status);
+        }
+        if (status != 0) {
+            torture->failed = torture->stop = 1;
+        }
+    }
+    for (unsigned lane = 0; lane < torture->lanes; lane++) {
+        left += torture->lane[lane].process != 0 && !watched[lane].ended;
+    }
+    return left;
+}
+
+/* Runs the lanes for a while; false when something failed. */
+static bool round_of(uint64_t seed, uint64_t seconds) {
+    uint64_t end = torture_now_ns() + seconds * 1000000000;
+    start_all(seed);
+    while (reap_lanes() > 0 && !torture->failed) {
+        uint64_t now = torture_now_ns();
+        if (now >= end) {
+            torture->stop = 1;
+        }
+        beat(now);
+        look_for_stuck(now);
+        test_sleep_ms(50);
+    }
+    return !torture->failed && unlink(TORTURE_DIRECTORY "/shared") == 0 && rmdir(TORTURE_DIRECTORY) == 0;
+}
+
+/* --- Afterwards ------------------------------------------------------------------------------------------------ */
+
+static void print_kinds(const struct torture_kind *kinds, unsigned count, unsigned first, unsigned last,
+                        double seconds) {
+    for (unsigned kind = 0; kind < count; kind++) {
+        uint64_t done = 0;
+        for (unsigned lane = first; lane < last; lane++) {
+            done += torture->lane[lane].done[kind];
+        }
+        printf("torture: %-18s %9llu %9.1f\n", kinds[kind].name, (unsigned long long)done, (double)done / seconds);
+    }
+}
+
+static void print_table(double seconds) {
+    uint64_t refused = 0;
+    printf("torture: %-18s %9s %9s\n", "kind of step", "steps", "a second");
+    print_kinds(torture_kinds, torture_kind_count, 1, torture->lanes, seconds);
+    if (torture->penumbra) {
+        print_kinds(torture_mode_kinds, torture_mode_kind_count, 0, 1, seconds);
+    }
+    printf("torture: steps by CPU:");
+    for (unsigned cpu = 0; cpu < torture->cpus; cpu++) {
+        printf(" %llu", (unsigned long long)torture->ended_on[cpu]);
+    }
+    printf("\n");
+    for (unsigned lane = 0; lane < torture->lanes; lane++) {
+        refused += torture->lane[lane].refused;
+    }
+    printf("torture: %-18s %9llu %9.1f; %llu refused for want of memory\n", "all", (unsigned long long)steps_done(),
+           (double)steps_done() / seconds, (unsigned long long)refused);
+}
+
+static bool as_before(const struct asi_memory *now, const struct asi_memory *before) {
+    return now->frames_free == before->frames_free && now->global_heap_bytes == before->global_heap_bytes &&
+           now->processes == before->processes && now->threads == before->threads;
+}
+
+/* What is freed asynchronously gets a moment. */
+static struct asi_memory settled_memory(const struct asi_memory *expected) {
+    struct asi_memory now = penumbra_memory();
+    for (int waited = 0; waited < SETTLE_MS && !as_before(&now, expected); waited += 10) {
+        test_sleep_ms(10);
+        now = penumbra_memory();
+    }
+    return now;
+}
+
+static bool account(const struct asi_memory *before) {
+    struct asi_memory now = settled_memory(before);
+    bool whole = as_before(&now, before);
+    printf("torture: %sframes free %llu → %llu, heap bytes %llu → %llu, processes %llu → %llu, threads %llu → %llu\n",
+           whole ? "" : "FAIL something is lost: ", (unsigned long long)before->frames_free,
+           (unsigned long long)now.frames_free, (unsigned long long)before->global_heap_bytes,
+           (unsigned long long)now.global_heap_bytes, (unsigned long long)before->processes,
+           (unsigned long long)now.processes, (unsigned long long)before->threads, (unsigned long long)now.threads);
+    if (!whole) {
+        printf("torture: class by class: global %+lld, local %+lld, user %+lld, secret %+lld frames\n",
+               (long long)(now.frames_global - before->frames_global),
+               (long long)(now.frames_local - before->frames_local), (long long)(now.frames_user - before->frames_user),
+               (long long)(now.frames_secret - before->frames_secret));
+    }
+    return whole;
+}
+
+static bool final_audit(void) {
+    struct asi_audit_report report = penumbra_audit(ASI_BREAK_NOTHING);
+    printf("torture: %llu audits during the run, %llu spaces, %llu pages; the last: %llu violations%s%s\n",
+           (unsigned long long)torture->audits, (unsigned long long)torture->audit_spaces,
+           (unsigned long long)torture->audit_leaves, penumbra_violations(&report), report.first[0] ? ": " : "",
+           report.first);
+    return penumbra_violations(&report) == 0;
+}
+
+/* What the machine did meanwhile, to see that it was no easy time. */
+static void print_counters(const struct asi_counters *before) {
+    struct asi_counters now = penumbra_counters(ASI_SCOPE_ALL);
+    printf("torture: %llu process switches, %llu thread switches, %llu page faults, %llu exits, %llu CR3 writes\n",
+           (unsigned long long)(now.process_switches - before->process_switches),
+           (unsigned long long)(now.thread_switches - before->thread_switches),
+           (unsigned long long)(now.page_faults - before->page_faults), penumbra_exits(&now) - penumbra_exits(before),
+           (unsigned long long)(now.cr3_writes - before->cr3_writes));
+    printf("torture: %llu windows made, %llu revoked, %llu TLB flushes, %llu shootdowns by %llu IPIs\n",
+           (unsigned long long)(now.views_mapped - before->views_mapped),
+           (unsigned long long)(now.views_revoked - before->views_revoked),
+           (unsigned long long)(now.tlb_flushes - before->tlb_flushes),
+           (unsigned long long)(now.shootdowns - before->shootdowns),
+           (unsigned long long)(now.ipis_sent - before->ipis_sent));
+}
+
+static bool run(void) {
+    struct asi_counters counters = {0};
+    struct asi_memory before = {0};
+    struct asi_state state = {0};
+    if (torture->penumbra) {
+        state = penumbra_state();
+        torture->pressure_bytes = penumbra_memory().frames_free / 5 * TORTURE_PAGE;
+    }
+    /* The kernel keeps what it makes on first use: a short run first, so that the long one is accounted exactly. */
+    if (settings.warm > 0 && !round_of(~settings.seed, settings.warm)) {
+        return false;
+    }
+    if (torture->penumbra) {
+        penumbra_set_mode(state.mode);
+        test_sleep_ms(500);
+        before = penumbra_memory();
+        counters = penumbra_counters(ASI_SCOPE_ALL);
+    }
+    uint64_t began = torture_now_ns();
+    bool good = round_of(settings.seed, settings.seconds);
+    print_table((double)(torture_now_ns() - began) / 1e9);
+    if (good && torture->penumbra) {
+        penumbra_set_mode(state.mode);
+        CHECK_EQ(penumbra_call(ASI_OP_SET_FLUSH, 0, &state.flush, sizeof(state.flush)), 0);
+        print_counters(&counters);
+        good = account(&before);
+        good = final_audit() && good;
+    }
+    return good;
+}
+
+int main(int argc, char **argv) {
+    if (argc > 1 && strcmp(argv[1], "--child") == 0) {
+        return torture_child(argc, argv);
+    }
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    for (int i = 1; i < argc; i++) {
+        if (!parse(argv[i])) {
+            fprintf(stderr, "torture: no such option: %s\n", argv[i]);
+            return 2;
+        }
+    }
+    torture = mmap(NULL, sizeof(*torture), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    CHECK(torture != MAP_FAILED);
+    start_ns = torture_now_ns();
+    torture->cpus = settings.cpus != 0 ? settings.cpus : online_cpus();
+    torture->penumbra = on_penumbra();
+    torture->pressure_bytes = 32 << 20;
+    torture->lanes = 1 + lanes_alone() + processes_shared() * LANES_A_PROCESS;
+    torture->first_in_threads = 1 + lanes_alone();
+    CHECK(torture->lanes <= TORTURE_LANES);
+    CHECK(realpath("/proc/self/exe", torture->program) != NULL);
+    printf("torture: seed %llu, %llu s, %u CPUs, %u lanes in %u processes\n", (unsigned long long)settings.seed,
+           (unsigned long long)settings.seconds, torture->cpus, torture->lanes, 1 + lanes_alone() + processes_shared());
+    bool good = run();
+    printf("torture: %s, seed %llu\n", good ? "PASS" : "FAIL", (unsigned long long)settings.seed);
+    return good ? 0 : 1;
+}
