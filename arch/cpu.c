@@ -10,6 +10,7 @@
 #include "arch/msr.h"
 #include "arch/patch.h"
 #include "arch/selectors.h"
+#include "asi/mutant.h"
 #include "kernel/string.h"
 
 extern const char syscall_entry[];
@@ -82,4 +83,13 @@ void smap_patch(void *(*writable)(void *)) {
         return;
     for (const struct smap_site *site = smap_sites_start; site < smap_sites_end; site++)
         memcpy(writable(site->address), instructions[site->instruction & 1], 3);
+}
+
+void cpu_forget_registers(void) {
+    if (mutant(idle_keeps_registers))
+        return;
+    __asm__ volatile("xorl %%eax, %%eax\n\txorl %%ecx, %%ecx\n\txorl %%edx, %%edx\n\txorl %%esi, %%esi\n\t"
+                     "xorl %%edi, %%edi\n\txorl %%r8d, %%r8d\n\txorl %%r9d, %%r9d\n\txorl %%r10d, %%r10d\n\t"
+                     "xorl %%r11d, %%r11d" ::
+                         : "rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "cc");
 }

@@ -111,7 +111,16 @@ static inline void irq_restore(bool on) {
 /* Waits for an NMI: for good. */
 static inline void cpu_halt(void) { __asm__ volatile("cli; hlt" ::: "memory"); }
 
+/*
+ * RESIDUE: what the thread before has left in the registers that calls may change goes. For idle, before it turns
+ * interrupts on: they push all registers, and its stack is GLOBAL.
+ */
+void cpu_forget_registers(void);
+
 /* Waits for an interrupt with interrupts on; returns with them off. */
-static inline void cpu_idle_wait(void) { __asm__ volatile("sti; hlt; cli" ::: "memory"); }
+static inline void cpu_idle_wait(void) {
+    cpu_forget_registers();
+    __asm__ volatile("sti; hlt; cli" ::: "memory");
+}
 
 #endif

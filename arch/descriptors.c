@@ -8,6 +8,7 @@
 #include "arch/cpu_stacks.h"
 #include "arch/msr.h"
 #include "arch/selectors.h"
+#include "asi/mutant.h"
 #include "kernel/string.h"
 
 struct gate {
@@ -50,7 +51,7 @@ void idt_init(void) {
         };
     }
     for (unsigned i = 0; i < sizeof nested_vectors / sizeof nested_vectors[0]; i++)
-        idt[nested_vectors[i].vector].ist = (uint8_t)(nested_vectors[i].stack + 1);
+        idt[nested_vectors[i].vector].ist = mutant(nested_stack_shared) ? 1 : (uint8_t)(nested_vectors[i].stack + 1);
 }
 
 void tss_set_stack(struct cpu *cpu) {

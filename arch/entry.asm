@@ -13,6 +13,9 @@ extern asi_flush, flush_verw_instruction, verw_operand
 extern transition_enter
 
 global syscall_entry, interrupt_stubs, return_to_user, return_to_new_thread
+; For the checks of asi/nest_check.c, and for trap_dispatch_nested().
+global syscall_on_stack, sysret_off_stack, syscall_split, syscall_split_on_stack
+global interrupt_common, interrupt_swapped, nested_common, nested_return
 
 ; A frame on a stack that is not the thread's, with rax saved below it.
 struc moved
@@ -46,11 +49,14 @@ struc pushed
     .cs resq 1
 endstruc
 
-; The frame of a system call, on the thread's stack, in the shape that an interrupt's has.
+; The frame of a system call, on the thread's stack, in the shape that an interrupt's has. What user code had in rsp does
+; not stay in the CPU's page, which all CPUs and processes map (RESIDUE).
 %macro push_system_call 0
-    mov rsp, [gs:CPU_STACK_TOP]
     push qword USER_DS
     push qword [gs:CPU_USER_RSP]
+%ifndef MUTANT_user_rsp_stays
+    mov qword [gs:CPU_USER_RSP], 0
+%endif
     push r11
     push qword USER_CS
     push rcx
@@ -67,6 +73,8 @@ syscall_entry:
     mov [gs:CPU_USER_RSP], rsp
     cmp byte [gs:CPU_SPLIT], 0
     jne syscall_split
+    mov rsp, [gs:CPU_STACK_TOP]
+syscall_on_stack:
     push_system_call
 syscall_framed:
     mov rdi, rsp
@@ -88,11 +96,14 @@ syscall_framed:
     mov rcx, [rsp + FRAME_RIP - FRAME_VECTOR]
     mov r11, [rsp + FRAME_RFLAGS - FRAME_VECTOR]
     mov rsp, [rsp + FRAME_RSP - FRAME_VECTOR]
+sysret_off_stack:
     swapgs
     o64 sysret
 syscall_split:
     mov rsp, [gs:CPU_KERNEL_ROOT]
     load_root rsp
+    mov rsp, [gs:CPU_STACK_TOP]
+syscall_split_on_stack:
     push_system_call
     charge FLUSH_CR3_TICKS
     jmp syscall_framed
@@ -102,6 +113,7 @@ interrupt_common:
     test byte [rsp + pushed.cs], 3
     jz interrupted_kernel
     swapgs
+interrupt_swapped:
     cmp byte [gs:CPU_SPLIT], 0
     jne move_frame
     push_registers
@@ -155,6 +167,7 @@ move_frame:
     push qword [rax + moved.rax]
     mov qword [rax + moved.rax], 0      ; RESIDUE: the stack is shared
     mov qword [rax + moved.rip], 0
+    mov qword [rax + moved.rflags], 0
     mov qword [rax + moved.rsp], 0
     pop rax
     push_registers
@@ -201,6 +214,7 @@ return_split:
     mov rax, [gs:CPU_ROOT_KEEP]
     or [gs:CPU_USER_ROOT], rax          ; from now on its translations are good
     mov rax, [gs:CPU_SCRATCH]
+    mov qword [gs:CPU_SCRATCH], 0       ; RESIDUE: the CPU's page is everyone's
     swapgs
     iretq
 
@@ -250,22 +264,36 @@ nested_common:
     load_root rax
 .loaded:
     mov rdi, rsp
+    mov rsi, r14
+    mov rdx, r13
+    shl rdx, 32
+    or rdx, r12
+    xor ebp, ebp                        ; RESIDUE: C pushes what it must keep; that shall not be the interrupted code's
+    xor r15d, r15d
     call trap_dispatch_nested
+    mov rsp, rax
     test r14, r14
     jz .restore
+%ifndef MUTANT_nested_leaves_root
     load_root r14
+%endif
 .restore:
     mov ecx, MSR_GS_BASE
     mov eax, r12d
     mov edx, r13d
+%ifndef MUTANT_nested_trusts_gs
     wrmsr
+%endif
     pop_registers
+%ifndef MUTANT_nested_frame_stays
 %assign slot 1
 %rep 15
     mov qword [rsp - 8 * slot], 0       ; RESIDUE: what push_registers left
 %assign slot slot + 1
 %endrep
+%endif
     add rsp, FRAME_RIP - FRAME_VECTOR
+nested_return:
     iretq
 
 ; One stub for each vector, 16 bytes apart: the IDT is built by arithmetic.

@@ -12,6 +12,8 @@
 extern asi_flush, flush_verw_instruction, flush_ibpb_instruction, verw_operand
 
 global transition_exit, transition_enter, transition_load, transition_flush, context_switch, context_die
+; Between these cpu->space and CR3 may disagree (asi/nest_check.c).
+global exit_root, exit_root_noted, enter_root, enter_root_noted, switch_root, switch_root_noted
 
 section .text.transition progbits alloc exec nowrite align=16
 
@@ -63,8 +65,10 @@ transition_exit:
     jz .flushed
     call control_flush
 .flushed:
+exit_root:
     load_root rdi
     mov byte [gs:CPU_SPACE], SPACE_UNRESTRICTED
+exit_root_noted:
     mov rdi, rsp
     lea rsi, [rsp + STACK_ALIAS_OFFSET]
     mov rcx, [gs:CPU_STACK_TOP]
@@ -92,8 +96,10 @@ transition_enter:
     jz .flushed
     data_flush
 .flushed:
+enter_root:
     load_root r8
     mov byte [gs:CPU_SPACE], SPACE_RESTRICTED
+enter_root_noted:
     jmp r11
 
 ; Loads a root (or the same again, to flush the TLB) without leaving the stack: both map it alike. In: rdi = root.
@@ -128,9 +134,11 @@ context_switch:
     charge FLUSH_CR3_TICKS
 resume_in_root:
     ; r12 = thread, r13 = root, r14d = flags; no stack from here to the load of rsp.
+switch_root:
     load_root r13
     test r14d, CROSS_UNRESTRICTED
     setnz [gs:CPU_SPACE]
+switch_root_noted:
     mov rsp, [r12 + THREAD_STACK_POINTER]
     xor eax, eax                        ; RESIDUE: nothing of `from` stays in a register
     xor ecx, ecx

@@ -14,12 +14,16 @@
 #include "arch/trap_frame.h"
 #include "asi/asi.h"
 #include "asi/gate.h"
+#include "asi/mutant.h"
+#include "asi/nest.h"
+#include "asi/mutant.h"
 #include "kernel/panic.h"
 #include "kernel/print.h"
 #include "kernel/process.h"
 #include "kernel/sched.h"
 #include "kernel/signal.h"
 #include "kernel/stop.h"
+#include "kernel/string.h"
 #include "kernel/thread.h"
 #include "kernel/tty_thread.h"
 #include "mm/tlb.h"
@@ -69,6 +73,8 @@ struct exception_table_entry {
 };
 extern const struct exception_table_entry __extable_start[], __extable_end[];
 
+extern const char syscall_entry[], syscall_on_stack[], sysret_off_stack[], syscall_split[];
+
 static bool go_to_landing(struct trap_frame *frame) {
     for (const struct exception_table_entry *entry = __extable_start; entry < __extable_end; entry++) {
         if (frame->rip >= entry->first && frame->rip < entry->last) {
@@ -95,7 +101,7 @@ static void user_page_fault(uint64_t address, uint64_t error) {
     else if (status == ERR_IO)
         signal_fault(SIGBUS, BUS_ADRERR, address);
     else
-        signal_fault(SIGSEGV, code, address);
+        signal_fault(SIGSEGV, mutant(fault_code_by_mode) && asi_mode == ASI_MODE_ASI ? VM_NOT_MAPPED : code, address);
 }
 
 /* Kernel code that touches user memory does so only inside a copy; what it may do depends on whether a view is held. */
@@ -140,6 +146,8 @@ static void page_fault(struct trap_frame *frame) {
 
 static void exception(struct trap_frame *frame) {
     unsigned vector = frame_vector(frame);
+    if (nest_watching && frame_from_user(frame) && nest_strike_user(frame))
+        return;
     if (vector == NMI) { /* nobody's here but a panic's; what comes from user code arrives on this way */
         panic_join();
         return;
@@ -206,7 +214,27 @@ void trap_dispatch(struct trap_frame *frame) {
         interrupt(vector, frame_from_user(frame));
 }
 
-void trap_dispatch_nested(struct trap_frame *frame) {
+/*
+ * RESIDUE: iretq leaves what it takes on the stack that it takes it from, and a CPU's stack is mapped in every process.
+ * Where system-call entry and exit were met with the user's rsp, those words hold it; so they are taken from the
+ * thread's stack, on which nothing is at those instructions. In classic the user root has no such stack, nor processes
+ * anything to hide by it.
+ */
+static struct trap_frame *leave_from(struct trap_frame *frame, uint64_t user_root) {
+    const uint64_t rip = frame->rip;
+    const bool user_rsp = (rip >= (uint64_t)syscall_entry && rip < (uint64_t)syscall_on_stack) ||
+                          (rip >= (uint64_t)sysret_off_stack && rip < (uint64_t)syscall_split);
+    if (!user_rsp || user_root != 0 || mutant(nested_rsp_stays))
+        return frame;
+    struct trap_frame *own = thread_user_frame();
+    *own = *frame;
+    memset(frame, 0, sizeof *frame);
+    return own;
+}
+
+struct trap_frame *trap_dispatch_nested(struct trap_frame *frame, uint64_t user_root, uint64_t gs_base) {
+    if (nest_watching && nest_strike(frame, user_root, gs_base))
+        return leave_from(frame, user_root);
     switch (frame_vector(frame)) {
     case NMI: /* ignored, and without a word: the code below may be the one that prints */
         panic_join();
@@ -217,4 +245,5 @@ void trap_dispatch_nested(struct trap_frame *frame) {
     default:
         panic_with_frame(frame, "%s", exceptions[frame_vector(frame)].name);
     }
+    return leave_from(frame, user_root);
 }

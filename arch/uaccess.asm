@@ -4,7 +4,7 @@
 %include "offsets.inc"
 %include "arch/transition.inc"
 
-global user_copy, user_clear, user_load32_raw, user_cmpxchg32_raw
+global user_copy, user_clear, user_load32_raw, user_cmpxchg32_raw, memory_scan
 
 ; extable FIRST, LAST, LANDING: a fault at an address in [FIRST, LAST) continues at LANDING.
 %macro extable 3
@@ -99,3 +99,31 @@ user_cmpxchg32_raw:
     mov eax, 1
     ret
     extable user_cmpxchg32_raw.exchange, user_cmpxchg32_raw.exchanged, user_cmpxchg32_raw.fault
+
+; Looks for a word of 8 bytes at each of rsi addresses from rdi on, in either half. In: rdx = the word with the mask rcx
+; over it: in plain it is in no register, unless it is found. r8 = where the first address is stored. Out: rax = how many.
+memory_scan:
+    smap_site SMAP_STAC
+    xor eax, eax
+.next:
+    mov r9, [rdi]
+.loaded:
+    xor r9, rcx
+    cmp r9, rdx
+    je .match
+.on:
+    inc rdi
+    dec rsi
+    jnz .next
+.done:
+    xor r9d, r9d
+    smap_site SMAP_CLAC
+    ret
+.match:
+    test rax, rax
+    jnz .counted
+    mov [r8], rdi
+.counted:
+    inc rax
+    jmp .on
+    extable memory_scan.next, memory_scan.loaded, memory_scan.done

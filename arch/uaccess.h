@@ -36,6 +36,12 @@ MUST_USE size_t copy_to_user_held(vaddr_t to, const void *from, size_t bytes);
 MUST_USE size_t clear_user_held(vaddr_t to, size_t bytes);
 
 /*
+ * How many of the `places` addresses from `from` on begin a word of 8 bytes that is masked ^ mask; the first goes to
+ * *first if there is one. `from` may be in either half; it ends at a user page that cannot be read. For asi/scan.c.
+ */
+uint64_t memory_scan(vaddr_t from, uint64_t places, uint64_t masked, uint64_t mask, uint64_t *first);
+
+/*
  * Makes the page of `address` present for reading or writing. ERR_FAULT, ERR_NO_MEMORY. May sleep; no view may be
  * held.
  */

@@ -30,6 +30,11 @@ enum asi_op {
     ASI_OP_DOMAINS = 16,   /* buffer: array of struct asi_domain, out: those that have members. Returns how many */
     ASI_OP_TRUST = 17,     /* buffer: struct asi_trust_change, in. uid 0, or what PR_ASI_TRUST may do */
     ASI_OP_MOVE = 18,      /* buffer: struct asi_move, in: puts a process into a domain. uid 0 */
+    ASI_OP_SCAN = 20, /* buffer: struct asi_scan, in and out: look for a pattern in all that the caller maps. uid 0 */
+    /* Torture (docs/nest.md): uid 0, and the boot option torture=1. */
+    ASI_OP_NEST = 21,        /* buffer: struct asi_nest, in: begin on this CPU; without a buffer: end */
+    ASI_OP_NEST_REPORT = 22, /* buffer: struct asi_nest_report, out */
+    ASI_OP_NMI_STORM = 23,   /* arg: a CPU. size: how many NMIs it is sent, with random pauses */
 };
 
 #define ASI_SCOPE_ALL    (-1L)
@@ -169,6 +174,55 @@ struct asi_audit_report {
     uint64_t clean_violations;
     uint64_t gate_violations;
     char first[160]; /* the first violation in words, or "" */
+};
+
+/*
+ * A pattern of 8 bytes, each given with `mask` over it, so that neither the request nor a register of the kernel's holds
+ * it in plain. The scan reads every byte that the caller's restricted root maps, but devices and, with SCAN_KERNEL_HALF,
+ * the user half.
+ */
+enum asi_scan_flags { ASI_SCAN_KERNEL_HALF = 1 };
+struct asi_scan {
+    uint64_t masked, mask; /* in: the pattern is masked ^ mask, at any alignment */
+    uint64_t flags;        /* in: enum asi_scan_flags */
+    uint64_t bytes;        /* out: how many were read */
+    uint64_t pages;        /* out */
+    uint64_t found;        /* out: how many matches */
+    uint64_t first;        /* out: the address of the first, or 0 */
+};
+
+/* What strikes, and where it begins. */
+enum asi_strike {
+    ASI_STRIKE_NMI = 1,           /* int 2 in the debug handler: an NMI nested in a debug exception */
+    ASI_STRIKE_MACHINE_CHECK = 2, /* int 18 likewise */
+    ASI_STRIKE_FAULT = 4,         /* a page fault in the debug handler, resolved by the exception table */
+    ASI_STRIKE_NMI_HERE = 8,      /* an NMI delivered to the interrupted instruction itself, and its handler stepped */
+    ASI_STRIKE_MACHINE_CHECK_HERE = 16,
+    ASI_STRIKE_USER_HERE = 32, /* both of these on the way into user code */
+};
+#define ASI_NEST_STARTS 3
+struct asi_nest {
+    uint32_t strikes; /* enum asi_strike bits */
+    uint32_t one_in;  /* instructions, on average, for a strike; 1: each */
+    uint32_t through; /* step through C code, too */
+    uint32_t reserved;
+    uint64_t seed;
+    char start[ASI_NEST_STARTS][32]; /* labels of arch/ where stepping begins: "syscall_entry", "stub 14" */
+};
+#define ASI_NEST_TEXT 16384 /* bytes: more than entry and transition code have */
+struct asi_nest_report {
+    uint64_t steps;                        /* instructions stepped over, of them */
+    uint64_t covered_steps;                /* … in entry and transition code */
+    uint64_t nmis, machine_checks, faults; /* that struck */
+    uint64_t delivered;                    /* … of which to the interrupted instruction itself */
+    uint64_t resumed;                      /* … of those, whose interrupted code was found as it had been left */
+    uint64_t user_strikes;                 /* … of those, that met user code */
+    uint64_t checks;                       /* of the CPU's state */
+    uint64_t violations;
+    char first[160];                    /* the first violation in words, or "" */
+    uint64_t text;                      /* the address that bit 0 of these stands for; a bit for each byte */
+    uint8_t stepped[ASI_NEST_TEXT / 8]; /* instructions that were stepped over */
+    uint8_t struck[ASI_NEST_TEXT / 8];  /* … and at which a strike was delivered */
 };
 
 #endif

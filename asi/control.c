@@ -11,6 +11,8 @@
 #include "arch/uaccess.h"
 #include "asi/asi.h"
 #include "asi/audit.h"
+#include "asi/nest.h"
+#include "asi/scan.h"
 #include "asi/sites.h"
 #include "asi/trust.h"
 #include "kernel/ksyms.h"
@@ -202,9 +204,32 @@ static enum status audit(struct syscall *call) {
     return status == OK ? copy_out(call, &report, sizeof report) : status;
 }
 
+/* --- NEST and RESIDUE --------------------------------------------------------------------------------------------- */
+
+static enum status scan(struct syscall *call) {
+    struct asi_scan request;
+    if (call->arg[3] < sizeof request)
+        return ERR_INVALID;
+    enum status status = copy_from_user(&request, call->arg[2], sizeof request);
+    if (status == OK)
+        status = asi_scan(&request);
+    return status == OK ? copy_out(call, &request, sizeof request) : status;
+}
+
+static enum status nest(struct syscall *call) {
+    struct asi_nest what;
+    if (call->arg[2] == 0)
+        return nest_stop();
+    if (call->arg[3] < sizeof what)
+        return ERR_INVALID;
+    enum status status = copy_from_user(&what, call->arg[2], sizeof what);
+    return status == OK ? nest_start(&what) : status;
+}
+
 static bool is_privileged(uint64_t operation) {
     return operation == ASI_OP_SET_MODE || operation == ASI_OP_SET_FLUSH || operation == ASI_OP_SET_VIEWS ||
-           operation == ASI_OP_AUDIT || operation == ASI_OP_RESET || operation == ASI_OP_MOVE;
+           operation == ASI_OP_AUDIT || operation == ASI_OP_RESET || operation == ASI_OP_MOVE ||
+           (operation >= ASI_OP_SCAN && operation <= ASI_OP_NMI_STORM);
 }
 
 enum status sys_asi(struct syscall *call) {
@@ -232,6 +257,14 @@ enum status sys_asi(struct syscall *call) {
     case ASI_OP_RESET:
         reset_counters();
         return OK;
+    case ASI_OP_SCAN:
+        return scan(call);
+    case ASI_OP_NEST:
+        return nest(call);
+    case ASI_OP_NEST_REPORT:
+        return copy_out(call, &nest_report, sizeof nest_report);
+    case ASI_OP_NMI_STORM:
+        return nest_storm(call->arg[1], call->arg[3]);
     case ASI_OP_EXIT:
         asi_exit(ASI_CAUSE_DEBUG);
         return OK;

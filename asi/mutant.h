@@ -7,6 +7,12 @@
  *   secret_as_global           REACH            file pages are allocated as GLOBAL
  *   window_survives_close      REVOKE           the last close clears no window
  *   window_survives_truncate   REVOKE           a page leaves its object, other processes keep their windows
+ *   shootdown_forgotten        REVOKE           other CPUs keep what was taken away. Two CPUs
+ *   scrub_before_flush         REVOKE           a freed page is cleared while others may write to it. Two CPUs
+ *   stranger_writes_by_view    LOGICAL-ACCESS   who may not read a pipe gets a view of others' bytes in it
+ *   page_is_taken_for_own      LOGICAL-ACCESS   nobody asks whose bytes are in the page of a pipe
+ *   read_ends_with_page        SAME             in mode asi a read never goes beyond one page
+ *   fault_code_by_mode         SAME             in mode asi a forbidden page is reported as an absent one
  *   scrub_skipped              CLEAN            frames are freed as they are
  *   stack_left_dirty           CLEAN            a dying thread does not clear its stack (arch/transition.asm)
  *   return_unrestricted        GATE             ring 3 is entered without going back to the restricted space
@@ -18,7 +24,14 @@
  *   one_way_trust_pays_nothing FLUSH-CONTROL    trust in one direction is taken for trust in both
  *   history_forgotten          FLUSH-DATA       a switch without a flush leaves no trace for the next (asi/trust.c)
  *   trust_change_unnoticed     FLUSH-CONTROL    trust is taken back, and CPUs go on by what they knew
- *   stale_tag                  REVOKE           a flush begins no generation: mm/tags.c knows nothing of it. Debug build
+ *   stale_tag                  REVOKE           a flush begins no generation, so tags know nothing of it. Debug build
+ *   nested_trusts_gs           NEST             a nested exception leaves %gs as it needed it (arch/entry.asm)
+ *   nested_leaves_root         NEST             … and classic's kernel root loaded (arch/entry.asm)
+ *   nested_stack_shared        NEST             all of them have one stack
+ *   nested_frame_stays         RESIDUE          … and leave the registers that they met on it (arch/entry.asm)
+ *   nested_rsp_stays           RESIDUE          … or the user's stack pointer
+ *   user_rsp_stays             RESIDUE          a system call leaves it in the CPU's page (arch/entry.asm)
+ *   idle_keeps_registers       RESIDUE          idle has the last thread's registers when an interrupt comes. Two CPUs
  */
 #ifndef ASI_MUTANT_H
 #define ASI_MUTANT_H

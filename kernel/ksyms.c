@@ -5,6 +5,7 @@
 #include "kernel/ksyms.h"
 
 #include "kernel/ksyms_table.h"
+#include "kernel/string.h"
 
 extern const char text_start[], text_end[];
 
@@ -25,4 +26,14 @@ bool ksym_lookup(uint64_t address, const char **name, uint64_t *offset) {
     *name = ksyms_names + ksyms[low].name;
     *offset = address - base - ksyms[low].offset;
     return true;
+}
+
+bool ksym_find(const char *name, uint64_t *address) {
+    for (uint32_t i = 0; i < ksyms_count; i++) {
+        if (strcmp(ksyms_names + ksyms[i].name, name) == 0) {
+            *address = (uint64_t)text_start + ksyms[i].offset;
+            return true;
+        }
+    }
+    return false;
 }

@@ -13,4 +13,7 @@
  */
 bool ksym_lookup(uint64_t address, const char **name, uint64_t *offset);
 
+/* The other way: where the function or label of that name begins. False when there is none. */
+bool ksym_find(const char *name, uint64_t *address);
+
 #endif

@@ -15,6 +15,7 @@
  */
 #include "arch/uaccess.h"
 #include "asi/asi.h"
+#include "asi/mutant.h"
 #include "kernel/assert.h"
 #include "kernel/pipe.h"
 #include "kernel/string.h"
@@ -148,8 +149,8 @@ enum status pipe_append(struct pipe *pipe, uint64_t writer, bool reads, struct p
     }
     if (head > 0) {
         old = slot(pipe, pipe->used - 1);
-        if (old->writer != writer) {
-            may_see = reads;
+        if (old->writer != writer && !mutant(page_is_taken_for_own)) {
+            may_see = reads || mutant(stranger_writes_by_view);
             set_writer(pipe, old, PIPE_WRITERS_MIXED);
         }
         left = fill(pipe, old, may_see, from, head);

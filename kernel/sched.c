@@ -523,6 +523,7 @@ void sched_init_cpu(void) {
 static void scrub_when_idle(void) {
     if (!frame_any_dirty())
         return;
+    cpu_forget_registers();
     irq_enable();
     frame_scrub_dirty(64);
     irq_disable();

@@ -74,7 +74,7 @@ enum status wait_sleep(uint64_t deadline) {
     sched_sleep(true);
     if (deadline != WAIT_FOREVER)
         sched_cancel_sleep(self);
-    self->wake_pending = false; /* a wake-up from here on ends the next sleep at once */
+    self->wake_pending = false;              /* a wake-up from here on ends the next sleep at once */
     __atomic_thread_fence(__ATOMIC_SEQ_CST); /* … and one before is seen in the caller's condition */
     if (self->timed_out)
         return ERR_TIMED_OUT;

@@ -6,6 +6,7 @@
 
 #include "arch/cpu.h"
 #include "asi/asi.h"
+#include "asi/mutant.h"
 #include "kernel/assert.h"
 #include "mm/ephmap.h"
 #include "mm/tlb.h"
@@ -38,7 +39,7 @@ static bool others_may_write(const struct gather *gather) {
 }
 
 void gather_scrub(struct gather *gather, frame_t frame) {
-    if (others_may_write(gather)) {
+    if (others_may_write(gather) && !mutant(scrub_before_flush)) {
         gather->unscrubbed |= 1UL << add_frame(gather, frame);
     } else {
         ephmap_scrub(frame);

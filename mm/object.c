@@ -144,6 +144,8 @@ enum status object_read(struct memory_object *object, uint64_t offset, vaddr_t t
             break;
         }
         chunk = smaller(chunk, object->size - offset);
+        if (mutant(read_ends_with_page) && asi_mode == ASI_MODE_ASI)
+            bytes = chunk;
         left = read_page(object, offset, to, chunk);
         spin_unlock(&object->lock);
 

@@ -1,7 +1,7 @@
 /*
- * Owns: for each PCID of each CPU, the translations that it is owed a flush of. Debug builds only.
+ * Owns: for each root under each tag of each CPU, the translations that are to be flushed there. Debug builds only.
  *
- * Invariant: REVOKE, as mm/tags.c keeps it. Entries that are cleared or weakened enter the list of every PCID that has
+ * Invariant: REVOKE, as mm/tags.c keeps it. Entries that are cleared or weakened enter the lists of every tag that has
  * the process; invlpg, INVPCID and loads that flush take them out; a load that keeps must find the list empty. Nothing
  * here looks at generations.
  * What may stay in a list: a scratch view put back, whose slot is not used again before its flush (mm/ephmap.c); and
@@ -22,17 +22,21 @@
 
 #if TAG_CHECK
 
-#define PCIDS    24 /* more than mm/tags.c uses */
 #define OWED_MAX (2 * TLB_PAGES_MAX)
 #define TOO_MANY (OWED_MAX + 1)
+
+/* Of one root under one tag: the translations that are to be flushed before it is kept. */
+struct owed {
+    unsigned count; /* of page[], or TOO_MANY: only a flush of everything helps */
+    vaddr_t page[OWED_MAX];
+};
 
 static struct shadow {
     uint64_t serial;
     const struct user_space *user_space; /* compared, never followed */
-    unsigned owed;                       /* of page[], or TOO_MANY: only a flush of everything helps */
-    vaddr_t page[OWED_MAX];
-} shadows[CPU_MAX][PCIDS];
-static unsigned loaded[CPU_MAX]; /* the PCID in use */
+    struct owed owed[TAG_CHECK_ROOTS];
+} shadows[CPU_MAX][TAG_CHECK_TAGS];
+static struct { unsigned tag, root; } loaded[CPU_MAX];
 static bool locked;
 
 static bool lock(void) {
@@ -47,20 +51,21 @@ static void unlock(bool irq) {
     irq_restore(irq);
 }
 
-static void owe(struct shadow *shadow, vaddr_t page) {
-    for (unsigned i = 0; i < shadow->owed && i < OWED_MAX; i++)
-        if (shadow->page[i] == page)
+static void owe(struct owed *owed, vaddr_t page) {
+    if (owed->count == TOO_MANY)
+        return;
+    for (unsigned i = 0; i < owed->count; i++)
+        if (owed->page[i] == page)
             return;
-    if (shadow->owed < OWED_MAX)
-        shadow->page[shadow->owed] = page;
-    if (shadow->owed < TOO_MANY)
-        shadow->owed++;
+    if (owed->count < OWED_MAX)
+        owed->page[owed->count] = page;
+    owed->count++;
 }
 
-static void settle(struct shadow *shadow, vaddr_t page) {
-    for (unsigned i = 0; shadow->owed <= OWED_MAX && i < shadow->owed; i++)
-        if (shadow->page[i] == page)
-            shadow->page[i] = shadow->page[--shadow->owed];
+static void settle(struct owed *owed, vaddr_t page) {
+    for (unsigned i = 0; owed->count != TOO_MANY && i < owed->count; i++)
+        if (owed->page[i] == page)
+            owed->page[i] = owed->page[--owed->count];
 }
 
 static bool has(const struct shadow *shadow, const struct process *process, vaddr_t page) {
@@ -73,9 +78,9 @@ void tag_check_weakened(const struct process *process, vaddr_t page) {
         return;
     bool irq = lock();
     for (unsigned cpu = 0; cpu < cpu_count; cpu++)
-        for (unsigned id = 0; id < PCIDS; id++)
-            if (has(&shadows[cpu][id], process, page))
-                owe(&shadows[cpu][id], page & ~(PAGE_SIZE - 1));
+        for (struct shadow *shadow = shadows[cpu]; shadow < shadows[cpu] + TAG_CHECK_TAGS; shadow++)
+            for (unsigned root = 0; root < TAG_CHECK_ROOTS && has(shadow, process, page); root++)
+                owe(&shadow->owed[root], page & ~(PAGE_SIZE - 1));
     unlock(irq);
 }
 
@@ -87,51 +92,57 @@ static bool waits_for_flush(vaddr_t page) {
     return cpus[slot / EPHMAP_SCRATCH_SLOTS].scratch_pending >> slot % EPHMAP_SCRATCH_SLOTS & 1;
 }
 
-/* A page that may not be kept, or 0. */
-static vaddr_t offence(const struct shadow *shadow, const struct process *process) {
-    const bool own_half = shadow->user_space == process->user_space; /* an exec may have put another in its place */
-    if (shadow->owed > OWED_MAX)
+/* A page that may not be kept; 0 if there is none, UINT64_MAX if there are many. */
+static vaddr_t offence(const struct owed *owed, bool own_half) {
+    if (owed->count == TOO_MANY)
         return UINT64_MAX;
-    for (unsigned i = 0; i < shadow->owed; i++)
-        if (!waits_for_flush(shadow->page[i]) && (own_half || shadow->page[i] >= USER_END))
-            return shadow->page[i];
+    for (unsigned i = 0; i < owed->count; i++)
+        if (!waits_for_flush(owed->page[i]) && (own_half || owed->page[i] >= USER_END))
+            return owed->page[i];
     return 0;
 }
 
-void tag_check_load(const struct process *process, unsigned pcid, bool unrestricted, bool keep) {
+void tag_check_load(const struct process *process, unsigned tag, unsigned root, bool keep) {
     bool irq = lock();
-    struct shadow *shadow = &shadows[this_cpu->index][pcid];
-    const bool exits =
-        unrestricted && shadows[this_cpu->index][loaded[this_cpu->index]].serial == process->roots.serial;
-    const bool others = cpu_count > 1 && (process->cpus & ~(1UL << this_cpu->index)) != 0;
-    const bool another = shadow->serial != process->roots.serial;
-    const vaddr_t page = keep && !exits && !others ? offence(shadow, process) : 0;
-    shadow->serial = process->roots.serial;
+    const unsigned cpu = this_cpu->index;
+    struct shadow *shadow = &shadows[cpu][tag];
+    const uint64_t serial = process->roots.serial;
+    const bool own_half = shadow->user_space == process->user_space; /* an exec may have put another in its place */
+    const bool leaves = root == SPACE_UNRESTRICTED && shadows[cpu][loaded[cpu].tag].serial == serial;
+    const bool shared = cpu_count > 1 && (process->cpus & ~(1UL << cpu)) != 0;
+    const bool recycled = keep && shadow->serial != serial;
+    const vaddr_t page = keep && !leaves && !shared ? offence(&shadow->owed[root], own_half) : 0;
+    shadow->serial = serial;
     shadow->user_space = process->user_space;
     if (!keep)
-        shadow->owed = 0;
-    loaded[this_cpu->index] = pcid;
+        shadow->owed[root].count = 0;
+    loaded[cpu].tag = tag;
+    loaded[cpu].root = root;
     unlock(irq);
-    if (keep && another)
-        panic("tag check: PCID %u is kept for process %u, and was another's", pcid, process->id);
+    if (recycled)
+        panic("tag check: tag %u is kept for process %u, and was another's", tag, process->id);
     if (page != 0)
-        panic("tag check: PCID %u is kept for process %u with %s%#lx", pcid, process->id,
-              page == UINT64_MAX ? "more stale translations than can be named " : "a stale translation of ",
-              (unsigned long)page);
+        panic("tag check: tag %u is kept for process %u with a stale translation of %s%#lx", tag, process->id,
+              page == UINT64_MAX ? "more than can be named: " : "", (unsigned long)page);
 }
 
-void tag_check_forget(vaddr_t page) { tag_check_forget_in(loaded[this_cpu->index], page); }
+void tag_check_forget(vaddr_t page) {
+    const unsigned cpu = this_cpu->index;
+    tag_check_forget_in(loaded[cpu].tag, loaded[cpu].root, page);
+}
 
-void tag_check_forget_in(unsigned pcid, vaddr_t page) {
+void tag_check_forget_in(unsigned tag, unsigned root, vaddr_t page) {
+    if (root >= TAG_CHECK_ROOTS)
+        return;
     bool irq = lock();
-    settle(&shadows[this_cpu->index][pcid], page & ~(PAGE_SIZE - 1));
+    settle(&shadows[this_cpu->index][tag].owed[root], page & ~(PAGE_SIZE - 1));
     unlock(irq);
 }
 
 void tag_check_forget_all(void) {
     bool irq = lock();
-    struct shadow *shadow = &shadows[this_cpu->index][loaded[this_cpu->index]];
-    shadow->owed = 0;
+    const unsigned cpu = this_cpu->index;
+    shadows[cpu][loaded[cpu].tag].owed[loaded[cpu].root].count = 0;
     unlock(irq);
 }
 

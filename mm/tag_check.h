@@ -12,28 +12,30 @@
 struct process;
 
 #if defined(DEBUG) && !__STDC_HOSTED__ /* not in tests/host */
-#define TAG_CHECK 1
+#define TAG_CHECK       1
+#define TAG_CHECK_TAGS  6 /* at least those of mm/tags.c */
+#define TAG_CHECK_ROOTS 2 /* of enum space */
 
 /*
- * A page-table entry of the process was cleared, or leads elsewhere, or allows less: the translation of `page` is owed a
- * flush. To be called where it is done, not where the flush is asked for. Any context.
+ * A page-table entry of the process was cleared, or leads elsewhere, or allows less: the translation of `page` is to be
+ * flushed. To be called where that is done, not where the flush is asked for. Any context.
  */
 void tag_check_weakened(const struct process *process, vaddr_t page);
 
-/* This CPU is about to load a root of the process under `pcid`. Panics if it keeps a translation that is owed. */
-void tag_check_load(const struct process *process, unsigned pcid, bool unrestricted, bool keep);
+/* This CPU is about to load a root of the process under a tag. Panics if it keeps what was to be flushed. */
+void tag_check_load(const struct process *process, unsigned tag, unsigned root, bool keep);
 
 /* This CPU has forgotten a page in the present root; a page in another; everything in the present one. */
 void tag_check_forget(vaddr_t page);
-void tag_check_forget_in(unsigned pcid, vaddr_t page);
+void tag_check_forget_in(unsigned tag, unsigned root, vaddr_t page);
 void tag_check_forget_all(void);
 #else
-#define TAG_CHECK                                         0
-#define tag_check_weakened(process, page)                 ((void)0)
-#define tag_check_load(process, pcid, unrestricted, keep) ((void)(keep))
-#define tag_check_forget(page)                            ((void)0)
-#define tag_check_forget_in(pcid, page)                   ((void)0)
-#define tag_check_forget_all()                            ((void)0)
+#define TAG_CHECK                                0
+#define tag_check_weakened(process, page)        ((void)0)
+#define tag_check_load(process, tag, root, keep) ((void)(keep))
+#define tag_check_forget(page)                   ((void)0)
+#define tag_check_forget_in(tag, root, page)     ((void)0)
+#define tag_check_forget_all()                   ((void)0)
 #endif
 
 #endif

@@ -27,6 +27,10 @@
 /* The third root of a process, behind those of enum space. */
 enum { ROOT_USER = SPACE_UNRESTRICTED + 1, ROOTS };
 
+#if TAG_CHECK
+_Static_assert(TAGS <= TAG_CHECK_TAGS, "mm/tag_check.h knows fewer tags");
+#endif
+
 struct tag {
     uint64_t serial;       /* of the process's space; 0: nobody's */
     uint64_t clean[ROOTS]; /* the generation of which it has no translation that was taken away, or NOT_CLEAN */
@@ -125,7 +129,7 @@ uint64_t tags_root(struct process *process, enum space space) {
         return roots_address(&process->roots, space);
     struct table *table = &tables[this_cpu->index];
     const bool keep = keeps(tag_of(table, process), process, space);
-    tag_check_load(process, pcid(table->loaded, space), space == SPACE_UNRESTRICTED, keep);
+    tag_check_load(process, table->loaded, space, keep);
     if (keep) {
         this_cpu->self->counters.tag_hits++;
         counter_add(&process->counters.tag_hits, 1);
@@ -160,11 +164,11 @@ uint64_t tags_new_generation(struct process *process) {
     return __atomic_add_fetch(&process->roots.generation, 1, __ATOMIC_SEQ_CST);
 }
 
-/* A page of the window is given with the table that it shows; what other roots know of that table goes by no address. */
+/* A page of the window goes with the table that it shows; what other roots know of that table goes by no address. */
 static bool shows_table(vaddr_t page) { return page >= PTWINDOW_BASE && page < PTWINDOW_BASE + PDPT_SPAN; }
 
 /* Forgets a few pages in a root that is not loaded. Whether it did. */
-static bool forget_in(unsigned id, const vaddr_t *pages, unsigned count) {
+static bool forget_in(unsigned tag, unsigned root, const vaddr_t *pages, unsigned count) {
     if (!has_invpcid || count > INVPCID_PAGES)
         return false;
     for (unsigned i = 0; i < count; i++)
@@ -172,8 +176,8 @@ static bool forget_in(unsigned id, const vaddr_t *pages, unsigned count) {
             return false;
     for (unsigned i = 0; i < count; i++) {
         if (in_hardware)
-            tlb_forget_in(id, pages[i]);
-        tag_check_forget_in(id, pages[i]);
+            tlb_forget_in(pcid(tag, root), pages[i]);
+        tag_check_forget_in(tag, root, pages[i]);
     }
     return true;
 }
@@ -192,12 +196,12 @@ void tags_flushed(const struct process *process, const vaddr_t *pages, unsigned 
     const unsigned here = this_cpu->space;
     if (generation == NOT_CLEAN || tag->serial != process->roots.serial)
         return;
-    if (count == TLB_EVERYTHING && tag->clean[here] != NOT_CLEAN && tag->clean[here] < generation)
+    if (count == TLB_EVERYTHING && tag->clean[here] != NOT_CLEAN && tag->clean[here] < generation && !is_lent(process))
         tag->clean[here] = generation;
     for (unsigned root = 0; root < ROOTS; root++) {
         if (tag->clean[root] != generation - 1)
             continue; /* it misses more than this, or was loaded since */
-        if (root == here || forget_in(pcid(table->loaded, root), pages, count) || flush_at_next_load(root))
+        if (root == here || forget_in(table->loaded, root, pages, count) || flush_at_next_load(root))
             tag->clean[root] = generation;
     }
 }

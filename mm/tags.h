@@ -28,7 +28,7 @@ void tags_init(void);
  */
 uint64_t tags_root(struct process *process, enum space space);
 
-/* The values that entry code loads in mode classic, and the one that ring 3 is to be entered from. After tags_root(). */
+/* The values that entry code loads in mode classic, and the one that ring 3 is entered from. After tags_root(). */
 void tags_note_roots(struct cpu *cpu, const struct process *process);
 
 /*

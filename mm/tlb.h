@@ -2,7 +2,7 @@
  * Taking translations away from every CPU that may have them.
  *
  * A CPU may have translations of the process whose root it has loaded, and of no other: a CR3 write drops the rest, or
- * leaves them under a tag, which is looked at before it is used again (docs/smp.md, docs/pcid.md). So each process keeps
+ * leaves them under a tag, which is looked at before it is used again (docs/smp.md, docs/pcid.md). So each process has
  * the set of CPUs that have it loaded, and a process that runs on one CPU sends no interrupt.
  *
  * The order that makes this right: the entry is changed first, then the set is read; a CPU enters the set first and

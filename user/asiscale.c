@@ -4,7 +4,8 @@
  *
  *     asiscale [--rows=A,B…] [--modes=A,B…] [--samples=N] [--scale=X]
  *
- * A worker is a process: its own memory, its own pipe with a partner on the same CPU, but one file for all. What counts
+ * A worker is a process: its own memory, its own pipe with a partner on the same CPU. Row pread4k reads one file for all,
+ * whose pages one lock guards; in row pread4k-own each worker has a file. What counts
  * is all operations of all workers over the time from the first one's start to the last one's end; of several samples
  * the fastest, for whatever else the machine does only slows it. The CSV at the end is what tools/scale reads.
  *
@@ -25,7 +26,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MOST_WORKERS = 4, MOST_SAMPLES = 20 };
+enum { MOST_WORKERS = 4, MOST_SAMPLES = 20, OWN_FILE_BYTES = 8 << 20 };
 
 static const unsigned worker_counts[] = {1, 2, 4};
 enum { COUNTS = sizeof worker_counts / sizeof worker_counts[0] };
@@ -42,7 +43,7 @@ static struct plan {
     const char *rows, *modes;
     unsigned samples;
     double scale;
-} plan = {"pread4k,anonfault,forkexit,pipe", "none,asi", 5, 10};
+} plan = {"pread4k,pread4k-own,anonfault,forkexit,pipe", "none,asi", 5, 10};
 
 struct outcome {
     bool measured;
@@ -83,8 +84,11 @@ static void wait_for(_Atomic unsigned *flag, unsigned value) {
 }
 
 /* A worker's whole life: one sample. Its rows' memory is its own, for it is a process. */
-static _Noreturn void work(const struct bench_row *row, unsigned number, unsigned count) {
+static _Noreturn void work(const struct bench_row *row, bool own_file, unsigned number, unsigned count) {
     pin_to(number);
+    if (own_file) {
+        bench_big_file_choose(number, OWN_FILE_BYTES);
+    }
     bool ready = (row->setup == NULL || row->setup() == 0) && (row->prepare == NULL || row->prepare(count) == 0);
     if (!ready) {
         atomic_store(&meeting->failed, 1);
@@ -103,6 +107,9 @@ static _Noreturn void work(const struct bench_row *row, unsigned number, unsigne
     }
     if (row->teardown != NULL) {
         row->teardown();
+    }
+    if (own_file) {
+        bench_remove_files();
     }
     _exit(0);
 }
@@ -125,13 +132,13 @@ static uint64_t span_of(unsigned workers) {
 }
 
 /* One sample of `workers` at once. False when it failed. */
-static bool sample(const struct bench_row *row, unsigned workers, unsigned count, struct outcome *best) {
+static bool sample(const struct bench_row *row, bool own_file, unsigned workers, unsigned count, struct outcome *best) {
     struct asi_counters before = {0}, after = {0};
     memset(meeting, 0, sizeof *meeting);
     for (unsigned i = 0; i < workers; i++) {
         pid_t pid = fork();
         if (pid == 0) {
-            work(row, i, count);
+            work(row, own_file, i, count);
         }
         if (pid < 0) {
             atomic_store(&meeting->failed, 1);
@@ -155,11 +162,11 @@ static bool sample(const struct bench_row *row, unsigned workers, unsigned count
     return !atomic_load(&meeting->failed);
 }
 
-static struct outcome measure(const struct bench_row *row, unsigned workers) {
+static struct outcome measure(const struct bench_row *row, bool own_file, unsigned workers) {
     struct outcome best = {0};
     unsigned count = (unsigned)(row->count * plan.scale + 0.5);
     for (unsigned i = 0; i < plan.samples; i++) {
-        if (!sample(row, workers, count ? count : 1, &best)) {
+        if (!sample(row, own_file, workers, count ? count : 1, &best)) {
             best.measured = false;
             break;
         }
@@ -174,11 +181,11 @@ static double each(uint64_t count, const struct outcome *outcome) {
 }
 
 /* One line of the table and the CSV lines that belong to it. */
-static bool report_row(enum asi_mode mode, const struct bench_row *row, unsigned cpus, FILE *csv) {
+static bool report_row(enum asi_mode mode, const struct bench_row *row, bool own_file, unsigned cpus, FILE *csv) {
     struct outcome one = {0};
-    printf("%-8s %-20s", asi_mode_name(mode), row->title);
+    printf("%-8s %-17s%-9s", asi_mode_name(mode), row->title, own_file ? ", own" : "");
     for (unsigned i = 0; i < COUNTS && worker_counts[i] <= cpus; i++) {
-        struct outcome now = measure(row, worker_counts[i]);
+        struct outcome now = measure(row, own_file, worker_counts[i]);
         if (!now.measured) {
             printf(" failed\n");
             return false;
@@ -189,8 +196,8 @@ static bool report_row(enum asi_mode mode, const struct bench_row *row, unsigned
         } else {
             printf("   x%5.2f", rate(&now) / rate(&one));
         }
-        fprintf(csv, "%s,%s,%u,%" PRIu64 ",%" PRIu64 ",%.3f,%.4f,%.4f,%.4f\n", asi_mode_name(mode), row->slug,
-                worker_counts[i], now.operations, now.ticks, rate(&now) / rate(&one),
+        fprintf(csv, "%s,%s%s,%u,%" PRIu64 ",%" PRIu64 ",%.3f,%.4f,%.4f,%.4f\n", asi_mode_name(mode), row->slug,
+                own_file ? "-own" : "", worker_counts[i], now.operations, now.ticks, rate(&now) / rate(&one),
                 each(asi_total_exits(&now.counters), &now), each(now.counters.tlb_flushes, &now),
                 each(now.counters.ipis_sent, &now));
         fflush(stdout);
@@ -202,8 +209,13 @@ static bool report_row(enum asi_mode mode, const struct bench_row *row, unsigned
 static bool report_mode(enum asi_mode mode, unsigned cpus, FILE *csv) {
     bool good = asi_set_mode(mode) == 0;
     for (unsigned row = 0; row < bench_row_count && good; row++) {
+        char own[32];
+        snprintf(own, sizeof own, "%s-own", bench_rows[row]->slug);
         if (in_list(plan.rows, bench_rows[row]->slug)) {
-            good = report_row(mode, bench_rows[row], cpus, csv);
+            good = report_row(mode, bench_rows[row], false, cpus, csv);
+        }
+        if (good && in_list(plan.rows, own)) {
+            good = report_row(mode, bench_rows[row], true, cpus, csv);
         }
     }
     return good;

@@ -393,6 +393,44 @@ static void vfork_leaves_no_tables(void) {
     check_clean("and its parent has unmapped it");
 }
 
+/*
+ * LOGICAL ACCESS: who may write to a pipe and not read from it never has what others wrote in view. Each writer is given
+ * a page of its own while there are any; then it leaves the restricted space to write behind another's bytes.
+ */
+static void strangers_leave(void) {
+    enum { WRITERS = 24 };
+    test_needs_penumbra();
+    int ends[2], exits = 0, first_exits = 0;
+    char bytes[WRITERS];
+    CHECK_OK(pipe(ends));
+    for (int writer = 0; writer < WRITERS; writer++) {
+        pid_t pid = fork();
+        if (pid == 0) {
+            const char byte = (char)writer;
+            close(ends[0]);
+            struct asi_counters before = penumbra_counters(0);
+            if (write(ends[1], &byte, 1) != 1)
+                _exit(100);
+            struct asi_counters after = penumbra_counters(0);
+            _exit((int)(after.exits[ASI_CAUSE_IPC] - before.exits[ASI_CAUSE_IPC]));
+        }
+        CHECK(pid > 0);
+        int status = test_wait(pid);
+        CHECK(WIFEXITED(status) && WEXITSTATUS(status) <= 1);
+        exits += WEXITSTATUS(status);
+        first_exits += writer < 8 ? WEXITSTATUS(status) : 0;
+    }
+    if (penumbra_state().mode == ASI_MODE_ASI) {
+        CHECK_EQ(first_exits, 0);
+        CHECK(exits >= 1);
+    }
+    CHECK_EQ(read(ends[0], bytes, sizeof bytes), WRITERS);
+    for (int writer = 0; writer < WRITERS; writer++)
+        CHECK_EQ(bytes[writer], writer);
+    close(ends[0]);
+    close(ends[1]);
+}
+
 static const struct test_case cases[] = {
     {"audit-clean", audit_clean},
     {"audit-catches-secret", catches_secret},
@@ -406,6 +444,7 @@ static const struct test_case cases[] = {
     {"process-switches", process_switches},
     {"flush-after-thread-switch", flush_after_thread_switch},
     {"counters-add-up", counters_add_up},
+    {"strangers-leave", strangers_leave},
     {"close-revokes", close_revokes},
     {"truncation-revokes", truncation_revokes},
     {"truncation-under-mapping", truncation_under_mapping},

@@ -29,8 +29,9 @@
 
 #include "tests/user/lib/penumbra.h"
 #include "tests/user/lib/test.h"
+#include "tests/user/lib/torture_report.h"
 
-enum { LANES_A_PROCESS = 3, STUCK = 3, STUCK_SECONDS = 40, SETTLE_MS = 3000 };
+enum { LANES_A_PROCESS = 3, STUCK = 3, STUCK_SECONDS = 40 };
 
 struct settings {
     uint64_t seed, seconds, warm, first, last;
@@ -175,16 +176,6 @@ static void start_all(uint64_t seed) {
 
 /* --- Watching -------------------------------------------------------------------------------------------------- */
 
-static uint64_t steps_done(void) {
-    uint64_t sum = 0;
-    for (unsigned lane = 0; lane < torture->lanes; lane++) {
-        for (unsigned kind = 0; kind < TORTURE_KINDS; kind++) {
-            sum += torture->lane[lane].done[kind];
-        }
-    }
-    return sum;
-}
-
 static void beat(uint64_t now) {
     static uint64_t last;
     if (now - last < 1000000000) {
@@ -192,7 +183,7 @@ static void beat(uint64_t now) {
     }
     last = now;
     printf("torture: beat %llu s, %llu steps", (unsigned long long)((now - start_ns) / 1000000000),
-           (unsigned long long)steps_done());
+           (unsigned long long)torture_steps_done());
     if (torture->penumbra) {
         struct asi_memory memory = penumbra_memory();
         printf(", mode %s, %llu frames free, %llu processes", penumbra_mode_names[penumbra_state().mode],
@@ -270,95 +261,6 @@ static bool round_of(uint64_t seed, uint64_t seconds) {
     return !torture->failed && unlink(TORTURE_DIRECTORY "/shared") == 0 && rmdir(TORTURE_DIRECTORY) == 0;
 }
 
-/* --- Afterwards ------------------------------------------------------------------------------------------------ */
-
-static void print_kinds(const struct torture_kind *kinds, unsigned count, unsigned first, unsigned last,
-                        double seconds) {
-    for (unsigned kind = 0; kind < count; kind++) {
-        uint64_t done = 0;
-        for (unsigned lane = first; lane < last; lane++) {
-            done += torture->lane[lane].done[kind];
-        }
-        printf("torture: %-18s %9llu %9.1f\n", kinds[kind].name, (unsigned long long)done, (double)done / seconds);
-    }
-}
-
-static void print_table(double seconds) {
-    uint64_t refused = 0;
-    printf("torture: %-18s %9s %9s\n", "kind of step", "steps", "a second");
-    print_kinds(torture_kinds, torture_kind_count, 1, torture->lanes, seconds);
-    if (torture->penumbra) {
-        print_kinds(torture_mode_kinds, torture_mode_kind_count, 0, 1, seconds);
-    }
-    printf("torture: steps by CPU:");
-    for (unsigned cpu = 0; cpu < torture->cpus; cpu++) {
-        printf(" %llu", (unsigned long long)torture->ended_on[cpu]);
-    }
-    printf("\n");
-    for (unsigned lane = 0; lane < torture->lanes; lane++) {
-        refused += torture->lane[lane].refused;
-    }
-    printf("torture: %-18s %9llu %9.1f; %llu refused for want of memory\n", "all", (unsigned long long)steps_done(),
-           (double)steps_done() / seconds, (unsigned long long)refused);
-}
-
-static bool as_before(const struct asi_memory *now, const struct asi_memory *before) {
-    return now->frames_free == before->frames_free && now->global_heap_bytes == before->global_heap_bytes &&
-           now->processes == before->processes && now->threads == before->threads;
-}
-
-/* What is freed asynchronously gets a moment. */
-static struct asi_memory settled_memory(const struct asi_memory *expected) {
-    struct asi_memory now = penumbra_memory();
-    for (int waited = 0; waited < SETTLE_MS && !as_before(&now, expected); waited += 10) {
-        test_sleep_ms(10);
-        now = penumbra_memory();
-    }
-    return now;
-}
-
-static bool account(const struct asi_memory *before) {
-    struct asi_memory now = settled_memory(before);
-    bool whole = as_before(&now, before);
-    printf("torture: %sframes free %llu → %llu, heap bytes %llu → %llu, processes %llu → %llu, threads %llu → %llu\n",
-           whole ? "" : "FAIL something is lost: ", (unsigned long long)before->frames_free,
-           (unsigned long long)now.frames_free, (unsigned long long)before->global_heap_bytes,
-           (unsigned long long)now.global_heap_bytes, (unsigned long long)before->processes,
-           (unsigned long long)now.processes, (unsigned long long)before->threads, (unsigned long long)now.threads);
-    if (!whole) {
-        printf("torture: class by class: global %+lld, local %+lld, user %+lld, secret %+lld frames\n",
-               (long long)(now.frames_global - before->frames_global),
-               (long long)(now.frames_local - before->frames_local), (long long)(now.frames_user - before->frames_user),
-               (long long)(now.frames_secret - before->frames_secret));
-    }
-    return whole;
-}
-
-static bool final_audit(void) {
-    struct asi_audit_report report = penumbra_audit(ASI_BREAK_NOTHING);
-    printf("torture: %llu audits during the run, %llu spaces, %llu pages; the last: %llu violations%s%s\n",
-           (unsigned long long)torture->audits, (unsigned long long)torture->audit_spaces,
-           (unsigned long long)torture->audit_leaves, penumbra_violations(&report), report.first[0] ? ": " : "",
-           report.first);
-    return penumbra_violations(&report) == 0;
-}
-
-/* What the machine did meanwhile, to see that it was no easy time. */
-static void print_counters(const struct asi_counters *before) {
-    struct asi_counters now = penumbra_counters(ASI_SCOPE_ALL);
-    printf("torture: %llu process switches, %llu thread switches, %llu page faults, %llu exits, %llu CR3 writes\n",
-           (unsigned long long)(now.process_switches - before->process_switches),
-           (unsigned long long)(now.thread_switches - before->thread_switches),
-           (unsigned long long)(now.page_faults - before->page_faults), penumbra_exits(&now) - penumbra_exits(before),
-           (unsigned long long)(now.cr3_writes - before->cr3_writes));
-    printf("torture: %llu windows made, %llu revoked, %llu TLB flushes, %llu shootdowns by %llu IPIs\n",
-           (unsigned long long)(now.views_mapped - before->views_mapped),
-           (unsigned long long)(now.views_revoked - before->views_revoked),
-           (unsigned long long)(now.tlb_flushes - before->tlb_flushes),
-           (unsigned long long)(now.shootdowns - before->shootdowns),
-           (unsigned long long)(now.ipis_sent - before->ipis_sent));
-}
-
 static bool run(void) {
     struct asi_counters counters = {0};
     struct asi_memory before = {0};
@@ -379,13 +281,13 @@ static bool run(void) {
     }
     uint64_t began = torture_now_ns();
     bool good = round_of(settings.seed, settings.seconds);
-    print_table((double)(torture_now_ns() - began) / 1e9);
+    torture_print_table((double)(torture_now_ns() - began) / 1e9);
     if (good && torture->penumbra) {
         penumbra_set_mode(state.mode);
         CHECK_EQ(penumbra_call(ASI_OP_SET_FLUSH, 0, &state.flush, sizeof(state.flush)), 0);
-        print_counters(&counters);
-        good = account(&before);
-        good = final_audit() && good;
+        torture_print_counters(&counters);
+        good = torture_account(&before);
+        good = torture_final_audit() && good;
     }
     return good;
 }

@@ -61,10 +61,14 @@ class Auditor:
         self.seen = None     # the frame table's checksum at the last look outside the kernel
         self.idle_row = 0
 
+    def take(self, machine, cpus):
+        """The look that is judged."""
+        return Look(self.kernel, machine.ram, cpus)
+
     def look(self, machine, total, cpus):
         """Judges the stopped machine."""
         start = time.monotonic()
-        look = Look(self.kernel, machine.ram, cpus)
+        look = self.take(machine, cpus)
         for finding in look.judge():
             if finding in self.told or len(self.told) > 40:
                 continue  # counted all the same

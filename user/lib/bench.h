@@ -55,6 +55,8 @@ extern const struct bench_row bench_getppid, bench_pipe, bench_threadswitch, ben
  */
 int bench_big_file_open(void);
 int bench_big_file_warm(void);
+/* From now on the big file is /tmp/asibench.big.NUMBER, of this size. Before it is opened. */
+void bench_big_file_choose(unsigned number, uint64_t bytes);
 void bench_big_file_close(void);
 void bench_remove_files(void);       /* all of /tmp/asibench.* */
 int bench_big_file(void);            /* its descriptor; it must be open */

@@ -7,16 +7,18 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define BIG_FILE   "/tmp/asibench.big"
 #define SMALL_FILE "/tmp/asibench.small"
 
 enum { MEBIBYTE = 1 << 20, BIG_FILE_BYTES = 64 * MEBIBYTE, SMALLEST_BIG_FILE = 4 * MEBIBYTE };
 
+static char big_file_name[32] = "/tmp/asibench.big";
+static uint64_t big_file_wanted = BIG_FILE_BYTES;
 static int big_file = -1;
 static uint64_t big_file_bytes;
 static bool big_file_warm;
@@ -40,14 +42,14 @@ static int fill_big_file(int file, uint64_t *size) {
     static char chunk[16 * BENCH_PAGE];
     memset(chunk, 0x5a, sizeof chunk);
     uint64_t done = 0;
-    while (done < BIG_FILE_BYTES) {
+    while (done < big_file_wanted) {
         ssize_t written = pwrite(file, chunk, sizeof chunk, (off_t)done);
         if (written <= 0) {
             break;
         }
         done += (uint64_t)written;
     }
-    if (done < BIG_FILE_BYTES) {
+    if (done < big_file_wanted) {
         done = done / 2 / MEBIBYTE * MEBIBYTE;
         if (ftruncate(file, (off_t)done) < 0) {
             return -1;
@@ -57,12 +59,17 @@ static int fill_big_file(int file, uint64_t *size) {
     return 0;
 }
 
+void bench_big_file_choose(unsigned number, uint64_t bytes) {
+    snprintf(big_file_name, sizeof big_file_name, "/tmp/asibench.big.%u", number);
+    big_file_wanted = bytes;
+}
+
 int bench_big_file_open(void) {
     struct stat info;
     if (big_file >= 0) {
         return 0;
     }
-    int file = open(BIG_FILE, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    int file = open(big_file_name, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (file < 0) {
         return -1;
     }
@@ -70,7 +77,7 @@ int bench_big_file_open(void) {
         goto failed;
     }
     uint64_t size = (uint64_t)info.st_size;
-    if (size != big_file_bytes && size != BIG_FILE_BYTES) {
+    if (size != big_file_bytes && size != big_file_wanted) {
         size = 0;
     }
     if (size == 0 && fill_big_file(file, &size) < 0) {
@@ -112,7 +119,7 @@ void bench_big_file_close(void) {
 
 void bench_remove_files(void) {
     bench_big_file_close();
-    unlink(BIG_FILE);
+    unlink(big_file_name);
     unlink(SMALL_FILE);
 }
 

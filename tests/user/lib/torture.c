@@ -37,6 +37,7 @@ const struct torture_kind torture_kinds[] = {
     {"registers", step_registers, 6},
     {"stale-pages", step_stale_pages, 6},
     {"stale-file", step_stale_file, 4},
+    {"map-storm", step_map_storm, 3},
     {"file", step_file, 14},
     {"names", step_names, 8},
     {"shared-file", step_shared_file, 16},
@@ -166,6 +167,18 @@ void step_reap(struct step *step, pid_t pid, int status) {
     }
     if (!WIFEXITED(ended) || WEXITSTATUS(ended) != status) {
         step_fail(step, __FILE__, __LINE__, "child %d has wait status %#x, want exit %d", (int)pid, ended, status);
+    }
+}
+
+void step_in_own_process(struct step *step, void (*body)(struct step *)) {
+    struct step own = step_split(step);
+    pid_t pid = step_fork(step);
+    if (pid == 0) {
+        body(&own);
+        _exit(0);
+    }
+    if (pid > 0) {
+        step_reap(step, pid, 0);
     }
 }
 

@@ -77,12 +77,12 @@ void step_exec(struct step *step);
 void step_exec_in_thread(struct step *step);
 void step_vfork(struct step *step);
 void step_kill_tree(struct step *step);
-void step_cow(struct step *step);
 /* What the program does as `torture --child WORDS…`: ends with the status that step_exec expects of these words. */
 int torture_child(int argc, char **argv);
 
 /* torture_memory.c */
 void step_anonymous(struct step *step);
+void step_cow(struct step *step);
 void step_shared_memory(struct step *step);
 void step_pressure(struct step *step);
 void step_affinity(struct step *step);
@@ -91,6 +91,7 @@ void step_registers(struct step *step);
 /* torture_tlb.c */
 void step_stale_pages(struct step *step);
 void step_stale_file(struct step *step);
+void step_map_storm(struct step *step); /* torture_storm.c */
 
 /* torture_files.c */
 void step_file(struct step *step);
@@ -161,6 +162,8 @@ bool step_thread(struct step *step, void *(*body)(void *), void *argument, unsig
 void step_unmap(struct step *step, void *start, size_t bytes);
 int step_wait(struct step *step, pid_t pid);              /* its wait status */
 void step_reap(struct step *step, pid_t pid, int status); /* it ended with this exit status */
+/* Runs it in a child, which must end with 0; threads that still stand in a system call end with it. */
+void step_in_own_process(struct step *step, void (*body)(struct step *));
 void step_nap(struct step *step, unsigned least_us, unsigned most_us);
 void step_pipe_open(struct step *step, int ends[2]);
 

@@ -1,6 +1,6 @@
 /*
- * The torture's steps on memory: areas mapped, moved, protected and unmapped against a plain model of them, memory
- * that processes share, much memory at once, registers that must survive, CPUs that are chosen. See torture.h.
+ * The torture's steps on memory: areas mapped, moved, protected and unmapped against a plain model of them, pages copied
+ * on write, memory that processes share, much memory at once, registers that must survive, CPUs that are chosen. See torture.h.
  */
 #include "torture.h"
 
@@ -12,7 +12,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { AREA_PAGES = 32, AREA_DEEDS = 40, SHARERS = 3, SHARED_TURNS = 300 };
+enum { AREA_PAGES = 32, AREA_DEEDS = 40, SHARERS = 3, SHARED_TURNS = 300, COW_PAGES = 48 };
 
 /* --- An area against its model --------------------------------------------------------------------------------- */
 
@@ -107,7 +107,6 @@ static void change_area(struct area *area) {
     switch (step_below(step, 8)) {
     case 0:
         STEP_CHECK_EQ(step, munmap(start, bytes), 0);
-        /* The hole is kept: somebody else of this process could map something there. */
         STEP_CHECK(step, mmap(start, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == start);
         set_state(area, first, count, PAGE_CLOSED, true);
         break;
@@ -142,7 +141,7 @@ static void change_area(struct area *area) {
     }
 }
 
-void step_anonymous(struct step *step) {
+static void change_and_check(struct step *step) {
     struct area area = {.step = step};
     area.start = step_map(step, AREA_PAGES * TORTURE_PAGE, MAP_PRIVATE);
     if (area.start == NULL) {
@@ -160,6 +159,70 @@ void step_anonymous(struct step *step) {
     close(area.probe[0]);
     close(area.probe[1]);
     step_unmap(step, area.start, AREA_PAGES * TORTURE_PAGE);
+}
+
+/* In a process of its own: what is moved away leaves a hole, in which another thread could map something. */
+void step_anonymous(struct step *step) { step_in_own_process(step, change_and_check); }
+
+/* --- Copy on write --------------------------------------------------------------------------------------------- */
+
+static uint64_t page_word(uint64_t seed, unsigned page, unsigned word) { return torture_mix(seed + page * 512 + word); }
+
+static void check_pages(struct step *step, const uint64_t *memory, unsigned pages, const uint64_t *seeds) {
+    for (unsigned page = 0; page < pages; page++) {
+        for (unsigned word = 0; word < 512; word += 73) {
+            STEP_CHECK_EQ(step, memory[page * 512 + word], page_word(seeds[page], page, word));
+        }
+    }
+}
+
+static void write_pages(struct step *step, uint64_t *memory, unsigned pages, uint64_t *seeds) {
+    unsigned count = (unsigned)step_between(step, 1, pages);
+    for (unsigned i = 0; i < count; i++) {
+        unsigned page = (unsigned)step_below(step, pages);
+        seeds[page] = step_random(step);
+        for (unsigned word = 0; word < 512; word++) {
+            memory[page * 512 + word] = page_word(seeds[page], page, word);
+        }
+    }
+}
+
+/* Parent, child and grandchild write what they share, and see nothing of each other. */
+static void share_and_write(struct step *step, uint64_t *memory, unsigned pages, uint64_t *seeds, int depth) {
+    struct step own = step_split(step);
+    pid_t pid = step_fork(step);
+    if (pid == 0) {
+        check_pages(&own, memory, pages, seeds);
+        write_pages(&own, memory, pages, seeds);
+        if (depth > 0) {
+            share_and_write(&own, memory, pages, seeds, depth - 1);
+        }
+        check_pages(&own, memory, pages, seeds);
+        _exit(3);
+    }
+    write_pages(step, memory, pages, seeds);
+    check_pages(step, memory, pages, seeds);
+    if (pid > 0) {
+        step_reap(step, pid, 3);
+    }
+    check_pages(step, memory, pages, seeds);
+}
+
+void step_cow(struct step *step) {
+    unsigned pages = (unsigned)step_between(step, 1, COW_PAGES);
+    uint64_t seeds[COW_PAGES];
+    uint64_t *memory = step_map(step, (size_t)pages * TORTURE_PAGE, MAP_PRIVATE);
+    if (memory == NULL) {
+        return;
+    }
+    for (unsigned page = 0; page < pages; page++) {
+        seeds[page] = step_random(step);
+        for (unsigned word = 0; word < 512; word++) {
+            memory[page * 512 + word] = page_word(seeds[page], page, word);
+        }
+    }
+    share_and_write(step, memory, pages, seeds, (int)step_below(step, 3));
+    step_unmap(step, memory, (size_t)pages * TORTURE_PAGE);
 }
 
 /* --- Memory that processes share ------------------------------------------------------------------------------- */

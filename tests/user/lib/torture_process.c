@@ -16,7 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { TREE_WORDS = 64, MOST_WORDS = 24, WORD_BYTES = 3000, COW_PAGES = 48, LEFT_NAME = 90, LEFT_NAMES = 8 };
+enum { TREE_WORDS = 64, MOST_WORDS = 24, WORD_BYTES = 3000, LEFT_NAME = 90, LEFT_NAMES = 8 };
 
 /* --- A tree of forks: each process finds what its parent had, and changes its own ------------------------------- */
 
@@ -304,65 +304,4 @@ void step_kill_tree(struct step *step) {
         remove_left_files(step);
     }
     close(ends[0]);
-}
-
-/* --- Copy on write --------------------------------------------------------------------------------------------- */
-
-static uint64_t page_word(uint64_t seed, unsigned page, unsigned word) { return torture_mix(seed + page * 512 + word); }
-
-static void check_pages(struct step *step, const uint64_t *memory, unsigned pages, const uint64_t *seeds) {
-    for (unsigned page = 0; page < pages; page++) {
-        for (unsigned word = 0; word < 512; word += 73) {
-            STEP_CHECK_EQ(step, memory[page * 512 + word], page_word(seeds[page], page, word));
-        }
-    }
-}
-
-static void write_pages(struct step *step, uint64_t *memory, unsigned pages, uint64_t *seeds) {
-    unsigned count = (unsigned)step_between(step, 1, pages);
-    for (unsigned i = 0; i < count; i++) {
-        unsigned page = (unsigned)step_below(step, pages);
-        seeds[page] = step_random(step);
-        for (unsigned word = 0; word < 512; word++) {
-            memory[page * 512 + word] = page_word(seeds[page], page, word);
-        }
-    }
-}
-
-/* Parent, child and grandchild write what they share, and see nothing of each other. */
-static void share_and_write(struct step *step, uint64_t *memory, unsigned pages, uint64_t *seeds, int depth) {
-    struct step own = step_split(step);
-    pid_t pid = step_fork(step);
-    if (pid == 0) {
-        check_pages(&own, memory, pages, seeds);
-        write_pages(&own, memory, pages, seeds);
-        if (depth > 0) {
-            share_and_write(&own, memory, pages, seeds, depth - 1);
-        }
-        check_pages(&own, memory, pages, seeds);
-        _exit(3);
-    }
-    write_pages(step, memory, pages, seeds);
-    check_pages(step, memory, pages, seeds);
-    if (pid > 0) {
-        step_reap(step, pid, 3);
-    }
-    check_pages(step, memory, pages, seeds);
-}
-
-void step_cow(struct step *step) {
-    unsigned pages = (unsigned)step_between(step, 1, COW_PAGES);
-    uint64_t seeds[COW_PAGES];
-    uint64_t *memory = step_map(step, (size_t)pages * TORTURE_PAGE, MAP_PRIVATE);
-    if (memory == NULL) {
-        return;
-    }
-    for (unsigned page = 0; page < pages; page++) {
-        seeds[page] = step_random(step);
-        for (unsigned word = 0; word < 512; word++) {
-            memory[page * 512 + word] = page_word(seeds[page], page, word);
-        }
-    }
-    share_and_write(step, memory, pages, seeds, (int)step_below(step, 3));
-    step_unmap(step, memory, (size_t)pages * TORTURE_PAGE);
 }

@@ -119,19 +119,7 @@ static void signal_threads(struct step *step) {
     }
 }
 
-static void in_own_process(struct step *step, void (*body)(struct step *)) {
-    struct step own = step_split(step);
-    pid_t pid = step_fork(step);
-    if (pid == 0) {
-        body(&own);
-        _exit(0);
-    }
-    if (pid > 0) {
-        step_reap(step, pid, 0);
-    }
-}
-
-void step_signal_threads(struct step *step) { in_own_process(step, signal_threads); }
+void step_signal_threads(struct step *step) { step_in_own_process(step, signal_threads); }
 
 /* --- A timer into everything ------------------------------------------------------------------------------------ */
 
@@ -173,7 +161,7 @@ static void under_timer(struct step *step) {
     STEP_CHECK_EQ(step, setitimer(ITIMER_REAL, &off, NULL), 0);
 }
 
-void step_timer(struct step *step) { in_own_process(step, under_timer); }
+void step_timer(struct step *step) { step_in_own_process(step, under_timer); }
 
 /* --- Processes that wait for signals ----------------------------------------------------------------------------- */
 
@@ -217,4 +205,4 @@ static void signal_processes(struct step *step) {
     }
 }
 
-void step_signal_processes(struct step *step) { in_own_process(step, signal_processes); }
+void step_signal_processes(struct step *step) { step_in_own_process(step, signal_processes); }

@@ -181,20 +181,7 @@ static void stale_pages(struct step *step) {
     command(&crew, ORDER_END, 0);
 }
 
-/* Ends with 0 when all was right; threads that still stand in a system call end with the process. */
-static void in_own_process(struct step *step, void (*body)(struct step *)) {
-    struct step own = step_split(step);
-    pid_t pid = step_fork(step);
-    if (pid == 0) {
-        body(&own);
-        _exit(0);
-    }
-    if (pid > 0) {
-        step_reap(step, pid, 0);
-    }
-}
-
-void step_stale_pages(struct step *step) { in_own_process(step, stale_pages); }
+void step_stale_pages(struct step *step) { step_in_own_process(step, stale_pages); }
 
 /* --- A file that is cut while threads and another process have it mapped ---------------------------------------- */
 
@@ -274,4 +261,4 @@ static void stale_file(struct step *step) {
     }
 }
 
-void step_stale_file(struct step *step) { in_own_process(step, stale_file); }
+void step_stale_file(struct step *step) { step_in_own_process(step, stale_file); }
