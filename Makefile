@@ -92,7 +92,7 @@ help:
 ## make test-bochs   tests that fit on Bochs, which has PCID and is stricter than QEMU; installs it
 ## make audit        the outside auditor: it must catch violations planted in RAM, then find none while benchmark and
 ##                   tests run; AUDITS=500  SEED=…  (tools/audit says more: any workload, the attack surface)
-## make torture      everything at once on SMP=4 CPUs for T=60 seconds, with NMIs and audits from outside; SEED=… replays
+## make torture      everything at once on SMP=4 CPUs for T=60 seconds, with NMIs and audits from outside; SEED=…
 ## make scale        the benchmark's rows with 1, 2 and 4 workers on SMP=4 CPUs
 ## make mutants      breaks each invariant on purpose and shows who catches it; MUTANTS="name…" for some of asi/mutant.h
 ## make iso          the ISO image; starts the benchmark, leaves a prompt

@@ -76,7 +76,7 @@ uint64_t debug_other_gs_base(void) { return msr_read(MSR_KERNEL_GS_BASE); }
 void debug_strike_nmi(void) { __asm__ volatile("int $2" ::: "memory"); }
 void debug_strike_machine_check(void) { __asm__ volatile("int $18" ::: "memory"); }
 
-/* The first page of the user half is mapped in no process. The code below may be a page fault's that has not read CR2. */
+/* The first page of the user half is mapped nowhere. The code below may be a page fault's that has not read CR2. */
 void debug_strike_page_fault(void) {
     uint64_t address;
     __asm__ volatile("mov %%cr2, %0" : "=r"(address));

@@ -49,8 +49,8 @@ struc pushed
     .cs resq 1
 endstruc
 
-; The frame of a system call, on the thread's stack, in the shape that an interrupt's has. What user code had in rsp does
-; not stay in the CPU's page, which all CPUs and processes map (RESIDUE).
+; The frame of a system call, on the thread's stack, in the shape that an interrupt's has. What user code had in rsp
+; does not stay in the CPU's page, which all CPUs and processes map (RESIDUE).
 %macro push_system_call 0
     push qword USER_DS
     push qword [gs:CPU_USER_RSP]

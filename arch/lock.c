@@ -74,6 +74,30 @@ void spin_lock(struct spinlock *lock) {
         spin_until_free(lock);
 }
 
+void spin_lock_shared(struct spinlock *lock, uint32_t *sharers) {
+    rank_take(lock);
+    for (;;) {
+        __atomic_fetch_add(sharers, 1, __ATOMIC_SEQ_CST); /* said before looking: see spin_lock_exclusive() */
+        if (__builtin_expect(!__atomic_load_n(&lock->locked, __ATOMIC_ACQUIRE), 1))
+            return;
+        __atomic_fetch_sub(sharers, 1, __ATOMIC_RELEASE);
+        spin_until_free(lock);
+    }
+}
+
+void spin_unlock_shared(struct spinlock *lock, uint32_t *sharers) {
+    rank_drop(lock);
+    __atomic_fetch_sub(sharers, 1, __ATOMIC_RELEASE);
+}
+
+void spin_lock_exclusive(struct spinlock *lock, const uint32_t *sharers) {
+    spin_lock(lock); /* a full barrier: either a sharer sees this, or its count is seen here */
+    while (__builtin_expect(__atomic_load_n(sharers, __ATOMIC_ACQUIRE) != 0, 0)) {
+        tlb_serve();
+        cpu_relax();
+    }
+}
+
 void spin_unlock(struct spinlock *lock) {
     rank_drop(lock);
     __atomic_store_n(&lock->locked, 0, __ATOMIC_RELEASE);

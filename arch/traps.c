@@ -16,7 +16,6 @@
 #include "asi/gate.h"
 #include "asi/mutant.h"
 #include "asi/nest.h"
-#include "asi/mutant.h"
 #include "kernel/panic.h"
 #include "kernel/print.h"
 #include "kernel/process.h"

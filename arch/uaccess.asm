@@ -101,7 +101,8 @@ user_cmpxchg32_raw:
     extable user_cmpxchg32_raw.exchange, user_cmpxchg32_raw.exchanged, user_cmpxchg32_raw.fault
 
 ; Looks for a word of 8 bytes at each of rsi addresses from rdi on, in either half. In: rdx = the word with the mask rcx
-; over it: in plain it is in no register, unless it is found. r8 = where the first address is stored. Out: rax = how many.
+; over it: in plain it is in no register, unless it is found. r8 = where the first address is stored.
+; Out: rax = how many.
 memory_scan:
     smap_site SMAP_STAC
     xor eax, eax

@@ -117,6 +117,7 @@ struct asi_memory {
     uint64_t frames_local;
     uint64_t frames_user;
     uint64_t frames_secret;
+    uint64_t frames_of_views; /* of the LOCAL ones: tables for windows, which a process keeps as long as it lives */
     uint64_t global_heap_bytes; /* in use */
     uint64_t processes;
     uint64_t threads;
@@ -177,9 +178,9 @@ struct asi_audit_report {
 };
 
 /*
- * A pattern of 8 bytes, each given with `mask` over it, so that neither the request nor a register of the kernel's holds
- * it in plain. The scan reads every byte that the caller's restricted root maps, but devices and, with SCAN_KERNEL_HALF,
- * the user half.
+ * A pattern of 8 bytes, given with `mask` over it, so that neither the request nor a register of the kernel's holds it
+ * in plain. The scan reads every byte that the caller's restricted root maps, but devices and, with
+ * ASI_SCAN_KERNEL_HALF, the user half.
  */
 enum asi_scan_flags { ASI_SCAN_KERNEL_HALF = 1 };
 struct asi_scan {

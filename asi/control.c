@@ -21,6 +21,7 @@
 #include "kernel/stop.h"
 #include "kernel/string.h"
 #include "kernel/time.h"
+#include "mm/ephmap.h"
 #include "mm/frame.h"
 #include "mm/heap.h"
 #include "mm/heap_boot.h"
@@ -156,6 +157,7 @@ static enum status get_memory(struct syscall *call) {
         .frames_local = counts.by_class[FRAME_LOCAL],
         .frames_user = counts.by_class[FRAME_USER],
         .frames_secret = counts.by_class[FRAME_SECRET],
+        .frames_of_views = ephmap_table_count(),
         .global_heap_bytes = global_heap_in_use(),
         .processes = process_count(),
         .threads = thread_count(),

@@ -3,9 +3,9 @@
  *
  * The debug exception comes at each instruction of the entry and transition code, on its own stack, and may
  *  - raise an NMI, a machine check or a page fault right there, nested in the debug handler; or
- *  - deliver an NMI or a machine check to the interrupted instruction as the CPU would: the five words on the exception's
- *    stack, and on at its stub, which is stepped in turn. That the interrupted code is found as it was left is checked
- *    when it goes on.
+ *  - deliver an NMI or a machine check to the interrupted instruction as the CPU would: the five words on that
+ *    exception's stack, and on at its stub, which is stepped in turn. That the interrupted code is found as it was left
+ *    is checked when it goes on.
  * Invariants: NEST, RESIDUE, GATE are checked (asi/nest_check.c). Breakpoints are off while a handler runs, so none
  * strikes on the debug stack. Locks: none; the state is the CPU's, interrupts off. Space: any.
  */

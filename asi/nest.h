@@ -2,8 +2,8 @@
  * NEST and RESIDUE under torture: the CPU is struck at every instruction of the entry and transition code, and at each
  * strike its state is compared with what the invariants say. docs/nest.md says how to read the result.
  *
- * Only with the boot option `torture=1`, by uid 0; otherwise nest_watching stays false, which is all that the production
- * path looks at.
+ * Only with the boot option `torture=1`, by uid 0; otherwise nest_watching stays false, which is all that is looked at
+ * in production.
  */
 #ifndef ASI_NEST_H
 #define ASI_NEST_H

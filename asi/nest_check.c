@@ -35,7 +35,7 @@ static bool code_is(uint64_t rip, unsigned first, unsigned second, unsigned thir
     const uint8_t *code = (const uint8_t *)rip;
     return code[0] == first && code[1] == second && (code[2] & 0xf8) == (third & 0xf8);
 }
-/* swapgs lies behind, and sysret or iretq ahead: both begin with REX.W, and nothing that follows an entry's swapgs does. */
+/* swapgs lies behind, sysret or iretq ahead: both begin with REX.W, and nothing that follows an entry's swapgs does. */
 static bool leaves_kernel(uint64_t rip) {
     return nest_covers(rip - 3) && code_is(rip - 3, 0x0f, 0x01, 0xf8) && *(const uint8_t *)rip == 0x48;
 }

@@ -2,8 +2,8 @@
  * Owns: the scan for a pattern. It walks the loaded restricted tables through PTWINDOW and reads what they map, at the
  * addresses at which speculation would: so it sees what any flaw of this process's kernel code could be made to read.
  *
- * Invariants: it looks for what breaks REACH and RESIDUE. The pattern is never in plain in a register or in memory: each
- * word that is read gets the mask put over it.
+ * Invariants: it looks for what breaks REACH and RESIDUE. The pattern is never in plain in a register or in memory:
+ * each word that is read gets the mask put over it.
  * Locks: none; all other CPUs are stopped and this thread, alone in the kernel, changes no table. Space: restricted.
  */
 #include "asi/scan.h"

@@ -9,8 +9,8 @@
 
 /*
  * Reads every byte that the caller's restricted root maps, page tables included, and counts the pattern of `scan` at
- * any alignment; fills in its `out` fields. Other CPUs stand still meanwhile. ERR_NOT_SUPPORTED where kernel code of the
- * caller runs unrestricted (modes none and classic). From system calls only.
+ * any alignment; fills in its `out` fields. Other CPUs stand still meanwhile. ERR_NOT_SUPPORTED where kernel code of
+ * the caller runs unrestricted (modes none and classic). From system calls only.
  */
 MUST_USE enum status asi_scan(struct asi_scan *scan);
 

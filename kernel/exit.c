@@ -152,13 +152,13 @@ static void take_process_down(struct process *process) {
     local_destroy();
 }
 
-/* Leaves the CPU for good. Called with nothing LOCAL left when the process dies. */
-static _Noreturn void leave(struct thread *self) {
+/* Leaves the CPU for good; the last thread with nothing LOCAL left. */
+static _Noreturn void leave(struct thread *self, bool last) {
     irq_disable();
     /* The unrestricted stack can be cleared from there only. In mode asi no thread gets here with one in use. */
     if (this_cpu->space == SPACE_RESTRICTED && (self->stack_dirty & 1 << SPACE_UNRESTRICTED))
         asi_exit(ASI_CAUSE_DEATH);
-    if (self->process->dying)
+    if (last)
         process_becomes_zombie(self->process);
     self->state = THREAD_DEAD;
     sched_leave();
@@ -198,7 +198,7 @@ void thread_exit(int status) {
         irq_enable();
         thread_local_free(local);
     }
-    leave(self);
+    leave(self, last);
 }
 
 void process_exit(int status) {

@@ -4,7 +4,8 @@
  * Invariants: LOGICAL ACCESS – a page is touched through a window of a process that has the object open for reading, or
  * outside the restricted space. REVOKE – a page that leaves the object has no window left. CLEAN – new pages come
  * clean, and the bytes behind the size stay zero. Locks: object->lock (rank OBJECT) is held across each page's copy,
- * and never across a fault on the user side. Runs in either space; what this file itself keeps is GLOBAL.
+ * shared by those who read, and never across a fault on the user side. Runs in either space; what this file itself
+ * keeps is GLOBAL.
  */
 #include "mm/object.h"
 
@@ -138,16 +139,16 @@ enum status object_read(struct memory_object *object, uint64_t offset, vaddr_t t
     while (bytes) {
         size_t chunk = smaller(PAGE_SIZE - page_offset(offset), bytes), left;
 
-        spin_lock(&object->lock);
+        object_lock_shared(object);
         if (offset >= object->size) {
-            spin_unlock(&object->lock);
+            object_unlock_shared(object);
             break;
         }
         chunk = smaller(chunk, object->size - offset);
         if (mutant(read_ends_with_page) && asi_mode == ASI_MODE_ASI)
             bytes = chunk;
         left = read_page(object, offset, to, chunk);
-        spin_unlock(&object->lock);
+        object_unlock_shared(object);
 
         chunk -= left;
         to += chunk;
@@ -194,12 +195,12 @@ enum status object_write(struct memory_object *object, uint64_t offset, vaddr_t 
         size_t chunk = smaller(PAGE_SIZE - page_offset(offset), bytes), left;
         frame_t frame;
 
-        spin_lock(&object->lock);
+        object_lock(object);
         frame = index_get(object, offset >> PAGE_SHIFT);
         if (frame_is_none(frame)) {
             status = add_page(object, offset >> PAGE_SHIFT, &frame);
             if (status != OK) {
-                spin_unlock(&object->lock);
+                object_unlock(object);
                 break;
             }
         }
@@ -210,7 +211,7 @@ enum status object_write(struct memory_object *object, uint64_t offset, vaddr_t 
         bytes -= chunk;
         if (chunk && object->size < offset)
             object->size = offset;
-        spin_unlock(&object->lock);
+        object_unlock(object);
 
         if (__builtin_expect(left != 0, 0)) {
             size_t usable = bring_in(from, left, false, &status);
@@ -226,7 +227,7 @@ enum status object_write(struct memory_object *object, uint64_t offset, vaddr_t 
 enum status object_read_kernel(struct memory_object *object, uint64_t offset, void *to, size_t bytes, size_t *done) {
     size_t total = 0;
 
-    spin_lock(&object->lock);
+    object_lock_shared(object);
     while (total < bytes && offset < object->size) {
         size_t chunk = smaller(PAGE_SIZE - page_offset(offset), smaller(bytes - total, object->size - offset));
         frame_t frame = index_get(object, offset >> PAGE_SHIFT);
@@ -243,7 +244,7 @@ enum status object_read_kernel(struct memory_object *object, uint64_t offset, vo
         offset += chunk;
     }
     ephmap_flush();
-    spin_unlock(&object->lock);
+    object_unlock_shared(object);
     *done = total;
     return OK;
 }
@@ -253,7 +254,7 @@ enum status object_write_kernel(struct memory_object *object, uint64_t offset, c
 
     if (bytes > OBJECT_SIZE_MAX || offset > OBJECT_SIZE_MAX - bytes)
         return ERR_FILE_TOO_BIG;
-    spin_lock(&object->lock);
+    object_lock(object);
     while (bytes) {
         size_t chunk = smaller(PAGE_SIZE - page_offset(offset), bytes);
         frame_t frame = index_get(object, offset >> PAGE_SHIFT);
@@ -270,7 +271,7 @@ enum status object_write_kernel(struct memory_object *object, uint64_t offset, c
         if (object->size < offset)
             object->size = offset;
     }
-    spin_unlock(&object->lock);
+    object_unlock(object);
     return status;
 }
 
@@ -296,7 +297,7 @@ enum status object_resize(struct memory_object *object, uint64_t size) {
 
     if (size > OBJECT_SIZE_MAX)
         return ERR_FILE_TOO_BIG;
-    spin_lock(&object->lock);
+    object_lock(object);
     shrunk = size < object->size;
     object->size = size;
     if (shrunk && object->root) {
@@ -305,33 +306,46 @@ enum status object_resize(struct memory_object *object, uint64_t size) {
         clear_tail(object, size, drop.visible);
         gather_flush(&drop.gather);
     }
-    spin_unlock(&object->lock);
+    object_unlock(object);
     if (shrunk && object->mappings)
         vm_forget_pages(object, bytes_to_pages(size));
     return OK;
 }
 
-enum status object_page(struct memory_object *object, uint64_t index, bool create, frame_t *out) {
-    enum status status = OK;
+/* The page with a reference, if it is there. Object lock held, shared or not. */
+static enum status find_page(struct memory_object *object, uint64_t index, frame_t *out) {
+    if (index >= bytes_to_pages(object->size))
+        return ERR_INVALID;
+    *out = index_get(object, index);
+    if (frame_is_none(*out))
+        return ERR_NO_ENTRY;
+    frame_ref(*out);
+    return OK;
+}
 
-    spin_lock(&object->lock);
-    if (index >= bytes_to_pages(object->size)) {
-        status = ERR_INVALID;
-    } else {
-        *out = index_get(object, index);
-        if (frame_is_none(*out))
-            status = create ? add_page(object, index, out) : ERR_NO_ENTRY;
+enum status object_page(struct memory_object *object, uint64_t index, bool create, frame_t *out) {
+    enum status status;
+
+    object_lock_shared(object);
+    status = find_page(object, index, out);
+    object_unlock_shared(object);
+    if (status != ERR_NO_ENTRY || !create)
+        return status;
+    object_lock(object);
+    status = find_page(object, index, out); /* another may have been faster */
+    if (status == ERR_NO_ENTRY) {
+        status = add_page(object, index, out);
+        if (status == OK)
+            frame_ref(*out);
     }
-    if (status == OK)
-        frame_ref(*out);
-    spin_unlock(&object->lock);
+    object_unlock(object);
     return status;
 }
 
 uint32_t object_resident_pages(struct memory_object *object, uint64_t index, uint32_t wanted, frame_t out[32]) {
     uint32_t found = 0;
 
-    spin_lock(&object->lock);
+    object_lock_shared(object);
     for (; wanted; wanted &= wanted - 1) {
         unsigned i = (unsigned)__builtin_ctz(wanted);
 
@@ -343,6 +357,6 @@ uint32_t object_resident_pages(struct memory_object *object, uint64_t index, uin
         frame_ref(out[i]);
         found |= 1U << i;
     }
-    spin_unlock(&object->lock);
+    object_unlock_shared(object);
     return found;
 }

@@ -14,7 +14,8 @@
 #include "mm/types.h"
 
 struct memory_object {
-    struct spinlock lock;  /* rank OBJECT: index, size, and held across each page's copy */
+    struct spinlock lock;  /* rank OBJECT: index, size, and held across each page's copy; shared by readers of a file */
+    uint32_t readers;      /* who share the lock. Atomic */
     uint32_t refs;         /* atomic */
     uint64_t size;         /* bytes. Protected by lock to write; readers may see either value */
     uint64_t pages;        /* resident. Protected by lock */
@@ -24,6 +25,19 @@ struct memory_object {
     uint64_t root;         /* of the index. Protected by lock */
     struct list view_sets; /* who has it open: struct object_view_set. Protected by views_lock */
 };
+
+/*
+ * Alone: for changes of index or size, and whoever revokes windows. Shared: for looking and for copying out through a
+ * window, by many at once. The objects of pipes and terminals are never shared: their own code takes `lock`.
+ */
+static inline void object_lock(struct memory_object *object) { spin_lock_exclusive(&object->lock, &object->readers); }
+static inline void object_unlock(struct memory_object *object) { spin_unlock(&object->lock); }
+static inline void object_lock_shared(struct memory_object *object) {
+    spin_lock_shared(&object->lock, &object->readers);
+}
+static inline void object_unlock_shared(struct memory_object *object) {
+    spin_unlock_shared(&object->lock, &object->readers);
+}
 
 #define OBJECT_SIZE_MAX (1UL << 46)
 

@@ -147,11 +147,14 @@ static void settle_user_root(struct table *table) {
 /* Kernel code in classic is entered from user code, before which the unrestricted root was loaded: it is clean. */
 void tags_note_roots(struct cpu *cpu, const struct process *process) {
     struct table *table = &tables[cpu->index];
-    struct tag *tag = tag_of(table, process);
-    settle_user_root(table);
-    const bool keeps_user = tags_in_use && cpu->split && keeps(tag, process, ROOT_USER);
-    cpu->root_keep = kept(0, tags_in_use);
-    cpu->kernel_root = kept(value_of(process, table->loaded, SPACE_UNRESTRICTED), tags_in_use);
+    bool keeps_user = false;
+    if (tags_in_use) {
+        struct tag *tag = tag_of(table, process);
+        settle_user_root(table);
+        keeps_user = cpu->split && keeps(tag, process, ROOT_USER);
+    }
+    cpu->root_keep = kept(0, true);
+    cpu->kernel_root = kept(value_of(process, table->loaded, SPACE_UNRESTRICTED), true);
     cpu->user_root = kept(value_of(process, table->loaded, ROOT_USER), keeps_user);
     cpu->home_root = value_of(process, table->loaded, asi_home_space());
 }

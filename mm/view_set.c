@@ -131,7 +131,7 @@ enum status ephmap_open(struct memory_object *object) { return ephmap_open_for(p
 
 /* Takes `handles` of the process's opens away; with the last one go the windows, of which none is in use. */
 static void drop_handles(struct process *process, struct memory_object *object, uint32_t handles) {
-    spin_lock(&object->lock);
+    object_lock(object);
     spin_lock(&views_lock);
     struct object_view_set *set = view_set_find(process, object);
     ensure(set != NULL && set->handles >= handles);
@@ -143,7 +143,7 @@ static void drop_handles(struct process *process, struct memory_object *object, 
         free_set(set);
     }
     spin_unlock(&views_lock);
-    spin_unlock(&object->lock);
+    object_unlock(object);
     if (last)
         object_unref(object);
 }

@@ -4,8 +4,8 @@
  *
  *     asiscale [--rows=A,B…] [--modes=A,B…] [--samples=N] [--scale=X]
  *
- * A worker is a process: its own memory, its own pipe with a partner on the same CPU. Row pread4k reads one file for all,
- * whose pages one lock guards; in row pread4k-own each worker has a file. What counts
+ * A worker is a process: its own memory, its own pipe with a partner on the same CPU. Row pread4k reads one file for
+ * all, whose pages one lock guards; in row pread4k-own each worker has a file. What counts
  * is all operations of all workers over the time from the first one's start to the last one's end; of several samples
  * the fastest, for whatever else the machine does only slows it. The CSV at the end is what tools/scale reads.
  *

@@ -20,6 +20,7 @@
 #include <ucontext.h>
 #include <unistd.h>
 
+#include "tests/user/lib/domains.h"
 #include "tests/user/lib/penumbra.h"
 #include "tests/user/lib/test.h"
 
@@ -350,6 +351,7 @@ static void after_nmis(void) {
 static void after_torture(void) {
     test_needs_penumbra();
     struct asi_nest what = {.strikes = 63, .one_in = 10, .seed = 424242, .start = {"syscall_entry"}};
+    pin_to_first_cpu();
     if (penumbra_call(ASI_OP_NEST, 0, &what, sizeof(what)) < 0) {
         test_skip("not booted with torture=1");
     }
@@ -374,6 +376,7 @@ static void after_torture(void) {
     }
     CHECK_OK(kill(pid, SIGKILL));
     CHECK_SIGNALED(test_wait(pid), SIGKILL);
+    CHECK_OK(penumbra_call(ASI_OP_NEST, 0, NULL, 0)); /* it may not have come to that */
 }
 
 /* The scanner sees what is there: the process's own. */

@@ -34,6 +34,7 @@ class Cpu:
         self.halted = int(re.search(r'HLT=(\d)', text)[1]) == 1
         self.started = int(re.search(r'CR0=([0-9a-f]+)', text)[1], 16) >> 31 == 1  # before paging it has no space at all
         self.rbp = int((re.search(r'RBP=([0-9a-f]+)', text) or '00')[1], 16)
+        self.rsp = int((re.search(r'RSP=([0-9a-f]+)', text) or '00')[1], 16)
         self.flags = int((re.search(r'RFL=([0-9a-f]+)', text) or '00')[1], 16)
 
     @property
@@ -135,9 +136,13 @@ class Machine:
         """An NMI for every processor."""
         self.qmp.command('inject-nmi')
 
+    def registers(self):
+        """Of all processors, as QEMU prints them."""
+        return self.qmp.command('human-monitor-command', **{'command-line': 'info registers -a'})
+
     def cpus(self):
         """The processors' registers, in order of their numbers."""
-        text = self.qmp.command('human-monitor-command', **{'command-line': 'info registers -a'})
+        text = self.registers()
         return [Cpu(part) for part in re.split(r'CPU#\d+', text)[1:]]
 
     def close(self):

@@ -83,6 +83,10 @@ class Planter:
         at, _ = self.absent(self.root, base)
         return None if at is None or frame is None else [(at, frame << 12 | flags)]
 
+    def user_cpu(self):
+        """A processor that runs user code, or None."""
+        return next((cpu for cpu in self.look.cpus if cpu.ring == 3), None)
+
     def frame_entry(self, frame, offset):
         """The physical address of a word of a frame's table entry."""
         return self.look.translate(self.look.any_root, self.map.FRAME_TABLE_BASE + frame * 24 + offset)
@@ -312,9 +316,9 @@ def _(p):
 
 # --- GATE ------------------------------------------------------------------------------------------------------------
 
-@plant('user code with the unrestricted root', 'GATE: CPU 0 runs user code with an unrestricted root', 'none')
+@plant('user code with the unrestricted root', 'runs user code with an unrestricted root', 'none')
 def _(p):
-    if p.look.mode != 'none' or p.look.cpus[0].ring != 3:
+    if p.look.mode != 'none' or p.user_cpu() is None:
         return None
     at = p.kernel.physical('asi_mode')  # the guest runs in mode none: what is right there is wrong in asi
     number = next(value for value, name in p.kernel.modes.items() if name == 'asi')
@@ -323,11 +327,12 @@ def _(p):
     return [(at & ~7, word & ~(0xffffffff << shift) | number << shift)]
 
 
-@plant('user code with a root that is none', 'GATE: CPU 0 runs user code with no restricted root')
+@plant('user code with a root that is none', 'runs user code with no restricted root')
 def _(p):
-    if p.look.cpus[0].ring != 3:
+    cpu = p.user_cpu()
+    if cpu is None:
         return None
-    at = p.frame_entry(p.look.cpus[0].cr3 >> 12, 0)
+    at = p.frame_entry(cpu.cr3 >> 12, 0)
     return [(at, p.ram.word(at) & ~0xff | p.look.GLOBAL)]
 
 

@@ -1,4 +1,6 @@
 """What a machine is doing that stands still: each processor's registers in words, and the calls that led there."""
+import time
+
 from auditor.picture import LARGE, PAGE, PRESENT, frame_of
 
 DEPTH = 24
@@ -23,6 +25,9 @@ def translate(ram, cr3, address):
 def calls(kernel, ram, cpu):
     """The kernel's functions on a processor's stack, by its frame pointers."""
     found, frame = [kernel.where(cpu.rip)], cpu.rbp
+    if found[0].startswith('interrupt_stubs'):  # nothing is pushed yet but what the processor pushes
+        at = translate(ram, cpu.cr3, cpu.rsp)
+        found += [kernel.where(ram.word(at))] if at is not None else []
     while len(found) < DEPTH and frame >> 47 and frame % 8 == 0:
         at, after = translate(ram, cpu.cr3, frame), translate(ram, cpu.cr3, frame + 8)
         if at is None or after is None:
@@ -32,8 +37,20 @@ def calls(kernel, ram, cpu):
     return found
 
 
-def describe(kernel, machine):
-    """A line or two for each processor. The machine must be stopped."""
+def describe(kernel, machine, moments=4):
+    """What the processors do at some moments of a running machine; it is left stopped."""
+    lines = []
+    for moment in range(moments):
+        machine.stop()
+        lines += [f'moment {moment}', *describe_moment(kernel, machine)]
+        if moment + 1 < moments:
+            machine.cont()
+            time.sleep(0.2)
+    return lines
+
+
+def describe_moment(kernel, machine):
+    """A line or two for each processor of a stopped machine."""
     lines = []
     for index, cpu in enumerate(machine.cpus()):
         state = 'halted' if cpu.halted else 'in user code' if cpu.ring == 3 else 'in the kernel'

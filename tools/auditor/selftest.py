@@ -53,7 +53,7 @@ def one_boot(start, kernel, rng, tally, boot_mode):
                 time.sleep(rng.uniform(0, 0.02))
                 machine.stop()
                 cpus = machine.cpus()
-                if all(cpu.ring == 3 for cpu in cpus):
+                if any(cpu.ring == 3 for cpu in cpus) and not any(cpu.in_kernel for cpu in cpus):
                     break
                 machine.cont()
             else:

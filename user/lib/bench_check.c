@@ -1,8 +1,8 @@
 /*
- * The goals of mode `asi` that hold on any machine, because they are counts: no exit and no shootdown in any row; no CR3
- * write and no flush for threads of one process and for idle; one CR3 write for a process switch. And what must not be saved: every
- * process switch pays both flushes, as distrust between processes demands, and in mode `naive` every exit pays the
- * control flush and every enter the data flush.
+ * The goals of mode `asi` that hold on any machine, because they are counts: no exit and no shootdown in any row; no
+ * CR3 write and no flush for threads of one process and for idle; one CR3 write for a process switch. And what must not
+ * be saved: every process switch pays both flushes, as distrust between processes demands, and in mode `naive` every
+ * exit pays the control flush and every enter the data flush.
  */
 #include "user/lib/bench.h"
 

@@ -131,7 +131,7 @@ static void read_in_child(struct file *file) {
     struct step own = step_split(file->step);
     pid_t pid = step_fork(file->step);
     if (pid == 0) {
-        file->step = &own;
+        *file->step = own;
         read_piece(file);
         read_piece(file);
         _exit(0);

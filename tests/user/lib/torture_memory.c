@@ -1,6 +1,7 @@
 /*
- * The torture's steps on memory: areas mapped, moved, protected and unmapped against a plain model of them, pages copied
- * on write, memory that processes share, much memory at once, registers that must survive, CPUs that are chosen. See torture.h.
+ * The torture's steps on memory: areas mapped, moved, protected and unmapped against a plain model of them, pages
+ * copied on write, memory that processes share, much memory at once, registers that must survive, CPUs that are
+ * chosen. See torture.h.
  */
 #include "torture.h"
 

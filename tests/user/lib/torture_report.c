@@ -53,8 +53,9 @@ void torture_print_table(double seconds) {
 }
 
 static bool as_before(const struct asi_memory *now, const struct asi_memory *before) {
-    return now->frames_free == before->frames_free && now->global_heap_bytes == before->global_heap_bytes &&
-           now->processes == before->processes && now->threads == before->threads;
+    return now->frames_free + now->frames_of_views == before->frames_free + before->frames_of_views &&
+           now->global_heap_bytes == before->global_heap_bytes && now->processes == before->processes &&
+           now->threads == before->threads;
 }
 
 /* What is freed asynchronously gets a moment. */

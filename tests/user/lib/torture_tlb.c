@@ -17,7 +17,7 @@
 
 enum { READERS = 3, ROUNDS = 12, FAULTED = -1 };
 
-/* Penumbra takes a cut page out of the mappings of the process that cuts (mm/vm.h, vm_forget_pages); Linux out of all. */
+/* Penumbra takes a cut page from the process that cuts (mm/vm.h, vm_forget_pages), Linux from all that have it. */
 enum { OTHERS_LOSE_PAGES = 0 };
 
 /* What the readers are to do next. */
