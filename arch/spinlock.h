@@ -24,8 +24,8 @@ void spin_lock(struct spinlock *lock);
 void spin_unlock(struct spinlock *lock);
 
 /*
- * A lock that is also shared: `sharers` counts those who have it so (atomic, 0 at first). Who wants it alone goes first.
- * spin_unlock() gives an exclusive lock back. Not in interrupt handlers.
+ * A lock that is also shared: `sharers` counts those who have it so (atomic, 0 at first). Who wants it alone goes
+ * first. spin_unlock() gives an exclusive lock back. Not in interrupt handlers.
  */
 void spin_lock_shared(struct spinlock *lock, uint32_t *sharers);
 void spin_unlock_shared(struct spinlock *lock, uint32_t *sharers);

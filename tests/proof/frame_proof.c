@@ -1,7 +1,8 @@
 /*
- * The frame allocator (mm/frame.c as it is), over every state that a machine of few frames can reach: no frame is handed
- * out twice or dirty, each is on one list or with one holder or never given, lists and counts agree, classes change only
- * at alloc and free. Every pair of operations is interleaved wherever the first gives the lock away, as by another CPU.
+ * The frame allocator (mm/frame.c as it is), over every state that a machine of few frames can reach: no frame is
+ * handed out twice or dirty, each is on one list or with one holder or never given, lists and counts agree, classes
+ * change only at alloc and free. Every pair of operations is interleaved wherever the first gives the lock away, as by
+ * another CPU.
  */
 #include "tests/proof/proof.h"
 
@@ -69,7 +70,7 @@ static void set_content(uint32_t number, bool clean) {
     page[0] = page[PAGE_SIZE - 1] = clean ? 0 : 's';
 }
 
-/* --- Operations: false when the operation may not be called now ------------------------------------------------------- */
+/* --- Operations: false when the operation may not be called now --------------------------------------------------- */
 
 static bool do_alloc(uint32_t class, uint32_t unused) {
     (void)unused;
@@ -283,8 +284,8 @@ static void check_refusals(const struct state *state) {
 }
 
 /*
- * One operation, and another CPU's (or NULL) at the given release of the lock. False: the operation may not be called, or
- * the lock was not released so often.
+ * One operation, and another CPU's (or NULL) at the given release of the lock. False: the operation may not be called,
+ * or the lock was not released so often.
  */
 static bool step(const struct state *state, const struct operation *operation, uint32_t a, uint32_t b,
                  const struct operation *other, int at) {

@@ -1,7 +1,7 @@
 /*
- * The allocator of EPHMAP's scratch slots (mm/ephmap.c as it is), over every state of a CPU with few free slots: no slot
- * is given out while it is held or while any CPU may have its last translation; a put takes the entry away; after a
- * flush nothing is left of what was put; and no frame is freed that a translation leads to.
+ * The allocator of EPHMAP's scratch slots (mm/ephmap.c as it is), over every state of a CPU with few free slots: no
+ * slot is given out while it is held or while any CPU may have its last translation; a put takes the entry away; after
+ * a flush nothing is left of what was put; and no frame is freed that a translation leads to.
  *
  * The TLBs are the worst there can be: they remember every entry that was present while they could have looked, on this
  * CPU and, while another one runs the same process, on that one, until they are told to forget it.

@@ -1,8 +1,9 @@
 /*
  * The page-table walker (mm/paging.c as it is), over every state that six pages at the corners of the user half can
- * reach, with memory running out at each allocation: it finds what was mapped and nothing else, touches no table through
- * the window that is not there, makes each table once and hangs it into all three roots, frees each once, empty, with its
- * translation gathered and no entry left that leads to it. The same for the builder of another process's tables.
+ * reach, with memory running out at each allocation: it finds what was mapped and nothing else, touches no table
+ * through the window that is not there, makes each table once and hangs it into all three roots, frees each once,
+ * empty, with its translation gathered and no entry left that leads to it. The same for the builder of another
+ * process's tables.
  */
 #include "tests/proof/proof.h"
 
@@ -145,7 +146,7 @@ void gather_flush(struct gather *gather) { (void)gather; }
 
 /* --- The tree, by a walk of its own ------------------------------------------------------------------------------- */
 
-/* Which pages are mapped, and which of the tables over them are there. Bits: by page, so several stand for one table. */
+/* Which pages are mapped, and which of the tables over them are there. Bits by page: several stand for one table. */
 struct tree {
     unsigned char mapped, table[5]; /* table[2]: page tables, [3]: directories, [4]: PDPTs */
 };
@@ -162,7 +163,7 @@ static unsigned sharing(unsigned page, unsigned level) {
 
 static bool seen[TABLE_FRAMES];
 
-/* `base`: what the table maps from. Every entry must lead to one of the pages, and to a table that nothing else leads to. */
+/* `base`: what the table maps from. Every entry must lead to one of the pages, or to a table that no other leads to. */
 static void read_table(frame_t frame, unsigned level, vaddr_t base, struct tree *tree) {
     const pte_t *table = table_of(frame);
     CHECK(!seen[frame.number - 1]);

@@ -1,8 +1,8 @@
 /*
- * Windows and their record (mm/ephmap.c and mm/view_set.c as they are, with room for few frames in a record), over every
- * state of two processes that both may run, two objects and two frames that come and go: a window is only on a frame of
- * an object that its process has open (LOGICAL ACCESS), is recorded or not made, and is gone from tables and TLBs when
- * the object is closed or the frame leaves it (REVOKE). Memory runs out at each allocation.
+ * Windows and their record (mm/ephmap.c and mm/view_set.c as they are, with room for few frames in a record), over
+ * every state of two processes that both may run, two objects and two frames that come and go: a window is only on a
+ * frame of an object that its process has open (LOGICAL ACCESS), is recorded or not made, and is gone from tables and
+ * TLBs when the object is closed or the frame leaves it (REVOKE). Memory runs out at each allocation.
  *
  * TLBs remember every window that was ever present, until they are told to forget it for that process.
  */
@@ -106,7 +106,7 @@ void spin_unlock(struct spinlock *lock) {
     lock->locked = 0;
 }
 
-/* --- States: handles, records and limits of each set; frames' objects; windows; who runs ------------------------------ */
+/* --- States: handles, records and limits of each set; frames' objects; windows; who runs -------------------------- */
 
 static struct object_view_set *set_of(unsigned process, unsigned object) {
     return view_set_find(&processes[process], &objects[object]);

@@ -159,8 +159,8 @@ static void stay_on_first_cpu(void) {
 }
 
 /*
- * The runner wakes now and then: a process switch accounts for the CR3 writes that there are. So do exits, which in mode
- * naive even the idle thread makes, to clear what is dirty.
+ * The runner wakes now and then: a process switch accounts for the CR3 writes that there are. So do exits, which in
+ * mode naive even the idle thread makes, to clear what is dirty.
  */
 static void check_switch_costs(const struct asi_counters *before, const struct asi_counters *after) {
     unsigned long long cr3_writes = after->cr3_writes - before->cr3_writes;
@@ -412,8 +412,8 @@ static void vfork_leaves_no_tables(void) {
 }
 
 /*
- * LOGICAL ACCESS: who may write to a pipe and not read from it never has what others wrote in view. Each writer is given
- * a page of its own while there are any; then it leaves the restricted space to write behind another's bytes.
+ * LOGICAL ACCESS: who may write to a pipe and not read from it never has what others wrote in view. Each writer is
+ * given a page of its own while there are any; then it leaves the restricted space to write behind another's bytes.
  */
 static void strangers_leave(void) {
     enum { WRITERS = 24 };

@@ -267,24 +267,21 @@ static void nmi_storm(void) {
 }
 
 /* For tests/nest. A line of a map holds 64 bytes of it. */
-static void show(FILE *console, const char *name, const uint8_t *map) {
+static void show(int console, const char *name, const uint8_t *map) {
     for (int at = 0; at < ASI_NEST_TEXT / 8; at += 64) {
-        fprintf(console, "nest: %s %d ", name, at);
+        dprintf(console, "nest: %s %d ", name, at);
         for (int i = 0; i < 64; i++) {
-            fprintf(console, "%02x", map[at + i]);
+            dprintf(console, "%02x", map[at + i]);
         }
-        fprintf(console, "\n");
+        dprintf(console, "\n");
     }
 }
 
 static void coverage(void) {
     needs_torture();
     struct asi_nest_report now = report();
-    FILE *console = fopen("/dev/console", "w");
-    if (console == NULL) {
-        test_fail(__FILE__, __LINE__, "no console");
-    }
-    fprintf(console,
+    int console = (int)CHECK_OK(open("/dev/console", O_WRONLY));
+    dprintf(console,
             "nest: mode %s: %llu steps, %llu of them in entry and transition code; %llu NMIs, %llu machine checks, "
             "%llu faults; %llu delivered, %llu resumed, %llu to user code; %llu checks, %llu violations %s\n",
             penumbra_mode_names[penumbra_state().mode], (unsigned long long)now.steps,
@@ -292,10 +289,10 @@ static void coverage(void) {
             (unsigned long long)now.faults, (unsigned long long)now.delivered, (unsigned long long)now.resumed,
             (unsigned long long)now.user_strikes, (unsigned long long)now.checks, (unsigned long long)now.violations,
             now.first);
-    fprintf(console, "nest: text %llx\n", (unsigned long long)now.text);
+    dprintf(console, "nest: text %llx\n", (unsigned long long)now.text);
     show(console, "stepped", now.stepped);
     show(console, "struck", now.struck);
-    fclose(console);
+    CHECK_OK(close(console));
     CHECK_EQ(now.violations, 0);
 }
 

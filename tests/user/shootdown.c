@@ -29,7 +29,7 @@ static void pin(int cpu) {
     CHECK_EQ(sched_getcpu(), cpu);
 }
 
-/* --- A reader on another CPU, which reads one byte again and again and counts the faults. -------------------------- */
+/* --- A reader on another CPU, which reads one byte again and again and counts the faults. ------------------------- */
 
 static volatile char *volatile shared_page;
 static atomic_int reads, faults, stop_reading;
@@ -140,7 +140,7 @@ static void child_sees_no_later_writes(void) {
     CHECK_EQ(pthread_join(thread, NULL), 0);
 }
 
-/* --- A thread on another CPU writes to pages that are given back: the next owner gets them clean. ------------------ */
+/* --- A thread on another CPU writes to pages that are given back: the next owner gets them clean. ----------------- */
 
 static volatile char *volatile scribble;
 static atomic_int stop_scribbling;
@@ -224,7 +224,7 @@ static void cut_while_read(void) {
     CHECK_OK(unlink(path));
 }
 
-/* --- What it costs ------------------------------------------------------------------------------------------------- */
+/* --- What it costs ------------------------------------------------------------------------------------------------ */
 
 /* Closing, cutting and unmapping in a process that has run on one CPU only. */
 static void alone_no_interrupts(void) {
@@ -255,8 +255,8 @@ static void alone_no_interrupts(void) {
 }
 
 /*
- * A close by a process whose threads run on two CPUs: one request for all the windows, one interrupt; none only when the
- * other CPU happened to run somebody else.
+ * A close by a process whose threads run on two CPUs: one request for all the windows, one interrupt; none only when
+ * the other CPU happened to run somebody else.
  */
 static void shared_one_request(void) {
     test_needs_penumbra();
@@ -291,7 +291,7 @@ static void shared_one_request(void) {
     CHECK_OK(unlink("/tmp/shootdown-shared"));
 }
 
-/* --- Affinity ------------------------------------------------------------------------------------------------------ */
+/* --- Affinity ----------------------------------------------------------------------------------------------------- */
 
 static void threads_go_where_they_are_told(void) {
     for (int round = 0; round < ROUNDS; round++)

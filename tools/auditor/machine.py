@@ -16,7 +16,7 @@ import time
 
 from auditor.kernel import AuditorError
 
-BELOW_HOLE = 0xb0000000 - 1  # q35 has RAM of this size in one piece from 0; of more, what is above 2 GiB begins at 4 GiB
+BELOW_HOLE = 0xb0000000 - 1  # so much RAM q35 has in one piece from 0; of more, all but 2 GiB begins at 4 GiB
 PAGE = 4096
 
 
@@ -32,7 +32,7 @@ class Cpu:
         self.rip = int(re.search(r'[RE]IP=([0-9a-f]+)', text)[1], 16)
         self.ring = int(re.search(r'CPL=(\d)', text)[1])
         self.halted = int(re.search(r'HLT=(\d)', text)[1]) == 1
-        self.started = int(re.search(r'CR0=([0-9a-f]+)', text)[1], 16) >> 31 == 1  # before paging it has no space at all
+        self.started = int(re.search(r'CR0=([0-9a-f]+)', text)[1], 16) >> 31 == 1  # before paging there is no space
         self.rbp = int((re.search(r'RBP=([0-9a-f]+)', text) or '00')[1], 16)
         self.rsp = int((re.search(r'RSP=([0-9a-f]+)', text) or '00')[1], 16)
         self.flags = int((re.search(r'RFL=([0-9a-f]+)', text) or '00')[1], 16)
