@@ -279,6 +279,18 @@ void spin_lock(struct spinlock *lock) {
     CHECK(!lock->locked);
     lock->locked = 1;
 }
+void spin_lock_exclusive(struct spinlock *lock, const uint32_t *sharers) {
+    CHECK(*sharers == 0);
+    spin_lock(lock);
+}
+void spin_lock_shared(struct spinlock *lock, uint32_t *sharers) {
+    CHECK(!lock->locked);
+    ++*sharers;
+}
+void spin_unlock_shared(struct spinlock *lock, uint32_t *sharers) {
+    CHECK(!lock->locked && *sharers > 0);
+    --*sharers;
+}
 void spin_unlock(struct spinlock *lock) { lock->locked = 0; }
 void mutex_lock(struct mutex *mutex) {
     CHECK(!mutex->owner);

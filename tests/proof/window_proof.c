@@ -101,6 +101,10 @@ void spin_lock(struct spinlock *lock) {
     CHECK(!lock->locked);
     lock->locked = 1;
 }
+void spin_lock_exclusive(struct spinlock *lock, const uint32_t *sharers) {
+    CHECK(*sharers == 0);
+    spin_lock(lock);
+}
 void spin_unlock(struct spinlock *lock) {
     CHECK(lock->locked);
     lock->locked = 0;
