@@ -81,9 +81,7 @@ static unsigned shortest_queue(uint64_t allowed) {
 /* A vfork child runs in its parent's user half, where its parent waits for it: elsewhere each page is an interrupt. */
 static bool stays(const struct thread *thread) { return thread->process->vfork_parent != NULL; }
 
-/*
- * Where a thread that becomes runnable goes: back to its CPU if that is idle or nobody else is.
- */
+/* Where a thread that becomes runnable goes: back to its CPU if that is idle or nobody else is. */
 static unsigned choose_cpu(const struct thread *thread) {
     if (cpu_count == 1)
         return 0;
@@ -96,19 +94,19 @@ static unsigned choose_cpu(const struct thread *thread) {
     return (unsigned)__builtin_ctzl(idle);
 }
 
+/* CPUs that may take a thread from the queue that it is in. Its queue's lock is held. */
+static uint64_t takers_of(const struct thread *thread) { return stays(thread) ? 0 : thread->affinity; }
+
 /*
- * A thread was put into the queue of `cpu`: an idle CPU is told to look. If that one is busy, another that has become
- * idle meanwhile takes the thread.
+ * A thread was put into the queue of `cpu`: an idle CPU is told to look. If that one is busy, one of `takers` that has
+ * become idle meanwhile takes the thread. (Which may have run and be gone by now.)
  */
-static void kick_idle(const struct thread *thread, unsigned cpu) {
+static void kick_idle(uint64_t takers, unsigned cpu) {
     if (cpu_count == 1)
         return;
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
     uint64_t idle = __atomic_load_n(&idle_cpus, __ATOMIC_RELAXED);
-    if (idle & bit_of(cpu))
-        idle = bit_of(cpu);
-    else
-        idle = stays(thread) ? 0 : idle & thread->affinity;
+    idle = idle & bit_of(cpu) ? bit_of(cpu) : idle & takers;
     if (idle != 0 && !(idle & bit_of(this_cpu->index)))
         apic_send((unsigned)__builtin_ctzl(idle), VECTOR_RESCHEDULE);
 }
@@ -128,8 +126,9 @@ static struct run_queue *lock_queue_of(const struct thread *thread) {
 static void put_into_queue(struct thread *thread, unsigned cpu) {
     spin_lock(&queues[cpu].lock);
     make_ready(&queues[cpu], thread);
+    const uint64_t takers = takers_of(thread);
     spin_unlock(&queues[cpu].lock);
-    kick_idle(thread, cpu);
+    kick_idle(takers, cpu);
 }
 
 /* `queue` is locked and the thread's, which is off its stack and in no queue; the lock is given up. */
@@ -137,8 +136,9 @@ static void make_ready_somewhere(struct run_queue *queue, struct thread *thread)
     unsigned cpu = choose_cpu(thread);
     if (&queues[cpu] == queue) {
         make_ready(queue, thread);
+        const uint64_t takers = takers_of(thread);
         spin_unlock(&queue->lock);
-        kick_idle(thread, cpu);
+        kick_idle(takers, cpu);
         return;
     }
     thread->state = THREAD_RUNNABLE;

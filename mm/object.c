@@ -26,6 +26,7 @@ struct page_drop {
     struct memory_object *object;
     bool revoke;  /* windows may exist */
     bool visible; /* the calling process may see them, and so may scrub them itself */
+    bool mapped;  /* some are in a user half */
     struct gather gather;
 };
 
@@ -55,8 +56,10 @@ static void drop_page(void *context, frame_t frame) {
     }
     drop->object->pages--;
     info->object = NULL;
-    if (__atomic_load_n(&info->refs, __ATOMIC_RELAXED) > 1) /* still mapped: from now on theirs alone who map it */
+    if (__atomic_load_n(&info->refs, __ATOMIC_RELAXED) > 1) { /* still mapped: see mm/vm_cut.c */
         info->class = FRAME_USER;
+        drop->mapped = true;
+    }
     if (!frame_unref(frame))
         return;
     if (drop->visible)
@@ -69,6 +72,7 @@ static void drop_begin(struct page_drop *drop, struct memory_object *object, boo
     drop->object = object;
     drop->revoke = revoke;
     drop->visible = visible;
+    drop->mapped = false;
     gather_begin(&drop->gather);
     drop->gather.object = revoke ? object : NULL;
 }
@@ -292,7 +296,7 @@ static void clear_tail(struct memory_object *object, uint64_t size, bool visible
 }
 
 enum status object_resize(struct memory_object *object, uint64_t size) {
-    struct page_drop drop;
+    struct page_drop drop = {.mapped = false};
     bool shrunk;
 
     if (size > OBJECT_SIZE_MAX)
@@ -307,8 +311,10 @@ enum status object_resize(struct memory_object *object, uint64_t size) {
         gather_flush(&drop.gather);
     }
     object_unlock(object);
-    if (shrunk && object->mappings)
+    if (drop.mapped) {
         vm_forget_pages(object, bytes_to_pages(size));
+        vm_forget_cut_pages();
+    }
     return OK;
 }
 

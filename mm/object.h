@@ -67,10 +67,9 @@ MUST_USE enum status object_read_kernel(struct memory_object *object, uint64_t o
 MUST_USE enum status object_write_kernel(struct memory_object *object, uint64_t offset, const void *from, size_t bytes);
 
 /*
- * Sets the size; shrinking revokes and frees the pages behind it and clears the tail. The calling process's mappings
- * lose those pages; in other processes they stay with their mappings, no longer part of the object. ERR_FILE_TOO_BIG.
- * May take user_space->lock when it shrinks: no spinlock held. Costs an exit when the caller has the object not open
- * for reading.
+ * Sets the size; shrinking revokes and frees the pages behind it and clears the tail. Mappings lose those pages, in
+ * every process. ERR_FILE_TOO_BIG. May take user_space->lock and stop other CPUs when it shrinks: no spinlock held.
+ * Costs an exit when the caller has the object not open for reading.
  */
 MUST_USE enum status object_resize(struct memory_object *object, uint64_t size);
 

@@ -21,7 +21,6 @@
 
 struct request {
     struct process *process; /* NULL: pages of GLOBAL */
-    bool expel;              /* no CPU is to keep the process's root loaded */
     unsigned count;          /* of page[], or TLB_EVERYTHING */
     uint64_t generation;     /* that it begins for the process: mm/tags.h */
     vaddr_t page[TLB_PAGES_MAX];
@@ -69,7 +68,6 @@ static void ask(const struct request *what, const vaddr_t *pages, uint64_t targe
     targets &= ~self;
     if (targets != 0) {
         request->process = what->process;
-        request->expel = what->expel;
         request->count = what->count;
         request->generation = what->generation;
         if (what->count <= TLB_PAGES_MAX)
@@ -176,6 +174,6 @@ void tlb_expel(struct process *process) {
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
     uint64_t borrowers = __atomic_load_n(&process->cpus, __ATOMIC_ACQUIRE);
     if (borrowers != 0)
-        ask(&(struct request){.process = process, .expel = true, .count = TLB_EVERYTHING}, NULL, borrowers);
+        ask(&(struct request){.process = process, .count = TLB_EVERYTHING}, NULL, borrowers);
     ensure(__atomic_load_n(&process->cpus, __ATOMIC_ACQUIRE) == 0);
 }

@@ -103,6 +103,12 @@ MUST_USE enum status vm_futex_key(vaddr_t address, struct memory_object **object
 void vm_forget_pages(struct memory_object *object, uint64_t page);
 
 /*
+ * Takes pages that were cut off their object, and are mapped in some process still, out of all of them. Stops the other
+ * CPUs: no lock held.
+ */
+void vm_forget_cut_pages(void);
+
+/*
  * A page fault of user code, or of the kernel on user memory. OK: try again. ERR_FAULT (*si_code gets VM_NOT_MAPPED or
  * VM_NOT_ALLOWED), ERR_IO (behind the end of the file: SIGBUS), ERR_NO_MEMORY.
  */

@@ -5,9 +5,7 @@
  * truncate and extend it. The TLBs fill by themselves whenever an entry is there to be walked. No PCID: a CR3 write
  * empties the TLB.
  *
- * This is the protocol that several CPUs need. What mm/ and kernel/ do of it today, on one CPU: everything on the CPU
- * that revokes. What they must get: `shoot_down`, the masks that it reads, the object's lock in ephmap_close(), and
- * the scratch flush before views_lock is let go (each marked SMP below).
+ * The protocol of several CPUs; with one, `shoot_down` and the masks that it reads are not there (marked SMP below).
  *
  * -D NAME builds one mistake in: see tests/model/run.
  */

@@ -224,6 +224,42 @@ static void cut_while_read(void) {
     CHECK_OK(unlink(path));
 }
 
+static void bus_error(int number) { _exit(number == SIGBUS ? 7 : 8); }
+
+/* A page that is cut off a file is gone from the mapping of another process, on whatever CPU it runs. */
+static void cut_while_mapped(void) {
+    static const char path[] = "/tmp/shootdown-mapped";
+    for (int private = 0; private < 2; private ++) {
+        int ready[2], fd = (int)CHECK_OK(open(path, O_RDWR | O_CREAT | O_TRUNC, 0600));
+        CHECK_OK(ftruncate(fd, 3 * TEST_PAGE));
+        CHECK_OK(pipe(ready));
+        pid_t pid = fork();
+        if (pid == 0) {
+            pin(cpus() - 1);
+            signal(SIGBUS, bus_error);
+            volatile char *pages = mmap(NULL, 3 * TEST_PAGE, PROT_READ, private ? MAP_PRIVATE : MAP_SHARED, fd, 0);
+            CHECK(pages != MAP_FAILED);
+            CHECK_EQ(pages[0] + pages[TEST_PAGE] + pages[2 * TEST_PAGE], 0);
+            CHECK_EQ(write(ready[1], "", 1), 1);
+            for (;;) { /* the first page stays, the second goes */
+                if (pages[0] != 0)
+                    _exit(1);
+                (void)pages[TEST_PAGE];
+            }
+        }
+        char byte;
+        CHECK(pid > 0);
+        pin(0);
+        CHECK_EQ(read(ready[0], &byte, 1), 1);
+        CHECK_OK(ftruncate(fd, TEST_PAGE));
+        CHECK_EXITED_WITH(test_wait(pid), 7);
+        CHECK_OK(close(ready[0]));
+        CHECK_OK(close(ready[1]));
+        CHECK_OK(close(fd));
+    }
+    CHECK_OK(unlink(path));
+}
+
 /* --- What it costs ------------------------------------------------------------------------------------------------ */
 
 /* Closing, cutting and unmapping in a process that has run on one CPU only. */
@@ -304,6 +340,7 @@ static const struct test_case cases[] = {
     {"fork-writer", child_sees_no_later_writes},
     {"freed-clean", freed_pages_are_clean},
     {"cut-while-read", cut_while_read},
+    {"cut-while-mapped", cut_while_mapped},
     {"alone", alone_no_interrupts},
     {"shared", shared_one_request},
     {"affinity", threads_go_where_they_are_told},

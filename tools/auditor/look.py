@@ -236,7 +236,7 @@ class Look(Picture):
             if mapped > frames.refs[frame] - (1 if secret else 0):
                 self._violation('REACH', f'{mapped} user entries, {frames.refs[frame]} references{self._where(frame)}',
                                 frame=frame)
-            cut_off = frames.owners[frame] == 0  # of a file, by truncation: those that had it mapped go on sharing it
+            cut_off = frames.owners[frame] == 0  # of a file, by truncation: on its way out of all mappings (mm/vm_cut.c)
             if mapped > 1 and not secret and not cut_off and self._writable[frame]:
                 self._violation('REACH', f'writable in {self._writable[frame]} of {mapped} user entries'
                                 f'{self._where(frame)}', frame=frame)

@@ -17,9 +17,6 @@
 
 enum { READERS = 3, ROUNDS = 12, FAULTED = -1 };
 
-/* Penumbra takes a cut page from the process that cuts (mm/vm.h, vm_forget_pages), Linux from all that have it. */
-enum { OTHERS_LOSE_PAGES = 0 };
-
 /* What the readers are to do next. */
 enum order { ORDER_READ, ORDER_WRITE, ORDER_END };
 
@@ -219,9 +216,9 @@ static void cut_and_grow(struct crew *crew, int fd, const int *to, const int *fr
         command(crew, ORDER_READ, FAULTED);
         crew->word -= page * 512;
         STEP_CHECK_EQ(step, pread(fd, &word, 8, size), 0);
-        ask(step, to, from, OTHERS_LOSE_PAGES && size == 0 ? 'f' : 'v');
+        ask(step, to, from, size == 0 ? 'f' : 'v');
         STEP_CHECK_EQ(step, ftruncate(fd, 4 * TORTURE_PAGE), 0);
-        ask(step, to, from, OTHERS_LOSE_PAGES && size == 0 ? 'z' : 'v');
+        ask(step, to, from, size == 0 ? 'z' : 'v');
         crew->word += page * 512;
         command(crew, ORDER_READ, 0);
         crew->word -= page * 512;
