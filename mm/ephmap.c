@@ -163,7 +163,10 @@ static uint64_t window_tables; /* in all processes. Atomic */
 
 uint64_t ephmap_table_count(void) { return __atomic_load_n(&window_tables, __ATOMIC_RELAXED); }
 
-/* Puts a table of the process's own where the shared empty one is. `entries`: where the window shows the table. */
+/*
+ * Puts a table of the process's own where the shared empty one is, full of `filling` before it is linked: another
+ * thread may read any entry at any time. `entries`: where the window shows the table.
+ */
 static enum status own_table(pte_t *entry, pte_t *entries, frame_t empty, pte_t filling) {
     frame_t table;
     if (!frame_equal(pte_frame(*entry), empty))
@@ -171,12 +174,16 @@ static enum status own_table(pte_t *entry, pte_t *entries, frame_t empty, pte_t 
     enum status status = frame_alloc(FRAME_LOCAL, process_current()->id, &table);
     if (status != OK)
         return status;
+    if (filling != 0) {
+        pte_t *view = ephmap_scratch(table);
+        for (unsigned i = 0; i < TABLE_ENTRIES; i++)
+            view[i] = filling;
+        ephmap_scratch_put(view);
+    }
     __atomic_fetch_add(&window_tables, 1, __ATOMIC_RELAXED);
     *entry = pte_table(table, false);
     tag_check_weakened(process_current(), (vaddr_t)entries);
     tlb_flush_page(process_current(), (vaddr_t)entries);
-    for (unsigned i = 0; filling != 0 && i < TABLE_ENTRIES; i++)
-        entries[i] = filling;
     return OK;
 }
 
