@@ -47,6 +47,20 @@ static bool control_tainted(void) {
 
 void asi_note_roots(struct cpu *cpu, const struct process *process) { tags_note_roots(cpu, process); }
 
+/* --- Flushes are counted, and forget what they were owed for ------------------------------------------------------ */
+
+static void note_control_flush(struct cpu *cpu, struct process *process) {
+    cpu->counters.control_flushes++;
+    counter_add(&process->counters.control_flushes, 1);
+    cpu->control_history = 0;
+}
+
+/* (Those of a CPU are counted where the instruction is, in arch/transition.inc.) */
+static void note_data_flush(struct cpu *cpu, struct process *process) {
+    counter_add(&process->counters.data_flushes, 1);
+    cpu->data_history = 0;
+}
+
 /* --- Exit --------------------------------------------------------------------------------------------------------- */
 
 void asi_leave(enum asi_cause cause, uint64_t site) {
@@ -56,10 +70,8 @@ void asi_leave(enum asi_cause cause, uint64_t site) {
     ensure(cpu->space == SPACE_RESTRICTED);
     if (flushes() && control_tainted() && !mutant(exit_without_control_flush)) {
         flags |= CROSS_CONTROL_FLUSH;
-        cpu->counters.control_flushes++;
-        counter_add(&process->counters.control_flushes, 1);
+        note_control_flush(cpu, process);
         asi_mark_frame(true);
-        cpu->control_history = 0;
     }
     cpu->counters.exits[cause]++;
     counter_add(&process->counters.exits[cause], 1);
@@ -103,15 +115,10 @@ static void pay_after_change(struct cpu *cpu, struct process *process) {
     uint32_t flags = trust_debts(NULL, process);
     if (asi_mode == ASI_MODE_CLASSIC)
         flags &= CROSS_CONTROL_FLUSH;
-    if (flags & CROSS_CONTROL_FLUSH) {
-        cpu->counters.control_flushes++;
-        counter_add(&process->counters.control_flushes, 1);
-        cpu->control_history = 0;
-    }
-    if (flags & CROSS_DATA_FLUSH) {
-        counter_add(&process->counters.data_flushes, 1);
-        cpu->data_history = 0; /* what the kernel left outside is paid for where it enters */
-    }
+    if (flags & CROSS_CONTROL_FLUSH)
+        note_control_flush(cpu, process);
+    if (flags & CROSS_DATA_FLUSH)
+        note_data_flush(cpu, process); /* what the kernel left outside is paid for where it enters */
     transition_flush(flags);
 }
 
@@ -131,9 +138,8 @@ uint64_t asi_prepare_return(uint32_t *flags) {
     const bool tainted = (cpu->taints & TAINT_DATA_KERNEL) || cpu->data_history != 0;
     if (flushes() && tainted && !mutant(enter_without_data_flush)) {
         *flags = CROSS_DATA_FLUSH;
-        counter_add(&process->counters.data_flushes, 1);
+        note_data_flush(cpu, process);
         cpu->taints &= (uint8_t)~TAINT_DATA_KERNEL;
-        cpu->data_history = 0;
     }
     cpu->counters.enters++;
     counter_add(&process->counters.enters, 1);
@@ -167,15 +173,11 @@ void asi_count_switch(struct process *to, uint32_t flags) {
     counter_add(&to->counters.cr3_writes, 1);
     if (cpu->loaded != to)
         trust_note_left(cpu->loaded);
-    if (flags & CROSS_CONTROL_FLUSH) {
-        cpu->counters.control_flushes++;
-        counter_add(&to->counters.control_flushes, 1);
-        cpu->control_history = 0;
-    }
+    if (flags & CROSS_CONTROL_FLUSH)
+        note_control_flush(cpu, to);
     if (flags & CROSS_DATA_FLUSH) {
-        counter_add(&to->counters.data_flushes, 1);
+        note_data_flush(cpu, to);
         cpu->taints &= (uint8_t)~TAINT_DATA_KERNEL;
-        cpu->data_history = 0;
     }
     if (flags & CROSS_UNRESTRICTED)
         cpu->taints |= TAINT_DATA_KERNEL; /* a thread goes on outside: its way back owes what an exit would have */

@@ -14,6 +14,7 @@
 #include "arch/transition.h"
 #include "asi/asi.h"
 #include "asi/mutant.h"
+#include "asi/trust.h"
 #include "kernel/assert.h"
 #include "kernel/string.h"
 #include "mm/paging.h"
@@ -115,6 +116,7 @@ static void give_borrowed_space_back(void) {
     struct process *process = this_cpu->loaded;
     tlb_enter(&kernel_process);
     this_cpu->loaded = &kernel_process;
+    trust_note_left(process);
     const uint64_t root = tags_root(&kernel_process, this_cpu->space);
     asi_note_roots(cpu_self(), &kernel_process);
     transition_load(root);
