@@ -62,7 +62,11 @@ static void wait_until_alone(struct process *process) {
     }
 }
 
-/* Tells every thread but the calling one to end. processes_lock held. */
+/*
+ * Tells every thread but the calling one to end: all are marked before the first is woken. One that ends clears its
+ * clear_child_tid word, which may be a lock of the C library's, and no other is to find it free and go on.
+ * processes_lock held.
+ */
 static void end_other_threads(struct process *process) {
     list_for_each(link, &process->threads) {
         struct thread *thread = container_of(link, struct thread, process_link);
@@ -70,7 +74,11 @@ static void end_other_threads(struct process *process) {
             continue;
         thread->exiting = true;
         __atomic_or_fetch(&thread->work, WORK_SIGNAL, __ATOMIC_RELAXED);
-        sched_interrupt(thread);
+    }
+    list_for_each(link, &process->threads) {
+        struct thread *thread = container_of(link, struct thread, process_link);
+        if (thread != thread_current())
+            sched_interrupt(thread);
     }
 }
 
@@ -169,10 +177,12 @@ void thread_exit(int status) {
     struct process *process = self->process;
 
     irq_enable();
+    bool irq = spin_lock_irq(&processes_lock); /* who tells this thread to end has told all: end_other_threads() */
     self->exiting = true;
+    spin_unlock_irq(&processes_lock, irq);
     futex_thread_exit();
     signal_mask_set(UINT64_MAX);
-    bool irq = spin_lock_irq(&processes_lock);
+    irq = spin_lock_irq(&processes_lock);
     process->cpu_time += thread_cpu_time();
     list_remove(&self->process_link);
     bool last = list_empty(&process->threads);

@@ -58,6 +58,8 @@ void signal_fault(int number, int code, uint64_t address) {
     struct thread *thread = thread_current();
     struct process *process = thread->process;
     uint64_t bit = SIGNAL_BIT(number);
+    if (thread->exiting) /* it ends on its way back; what it has met since it was told is nobody's fault */
+        return;
     bool irq = spin_lock_irq(&process->signal_lock);
     const struct signal_action *action = &LOCAL->signals.action[number - 1];
 
