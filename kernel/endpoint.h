@@ -1,0 +1,54 @@
+/*
+ * Endpoints: where calls are sent and received; the kernel's side of them (user space: kernel/ipc_abi.h).
+ *
+ * An endpoint is GLOBAL: queues and bits. What a message says is never in GLOBAL memory: it crosses in registers or in
+ * SECRET frames that hold this message and nothing else.
+ */
+#ifndef KERNEL_ENDPOINT_H
+#define KERNEL_ENDPOINT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kernel/ipc_abi.h"
+#include "kernel/status.h"
+
+struct endpoint;
+struct file;
+
+/* A call that the kernel makes in the calling thread's name. Buffers: LOCAL, the caller's stack, or metadata. */
+struct message {
+    uint32_t label; /* in: of the call. Out: of the answer */
+    uint64_t word[3];
+    const void *bytes;
+    size_t length;
+    void *buffer;                          /* for the answer's bytes */
+    size_t room;                           /* in: how many fit. Out: how many came */
+    struct file *handles[IPC_HANDLES_MAX]; /* sent: the caller keeps its references */
+    unsigned handle_count;
+    struct file *taken[IPC_HANDLES_MAX]; /* came: with a reference, which passes to the caller */
+    unsigned taken_room, taken_count;
+};
+
+/*
+ * Calls and waits for the answer. Only a signal that kills ends the wait early (ERR_RESTART). ERR_BROKEN_PIPE (nobody
+ * can receive, or the receiver died), ERR_TIMED_OUT, ERR_NO_MEMORY. May sleep; no lock held. Never exits.
+ */
+MUST_USE enum status endpoint_call(struct endpoint *endpoint, struct message *message, uint64_t timeout_ns);
+
+/* Sets bits of the endpoint's notification and wakes a receiver. Any context but NMI. */
+void endpoint_notify(struct endpoint *endpoint, uint64_t bits);
+
+/* Whether somebody can receive on it, now or later. */
+bool endpoint_is_alive(const struct endpoint *endpoint);
+
+/*
+ * The endpoint behind a descriptor of the calling process, with a reference. ERR_BAD_HANDLE, ERR_INVALID (it is
+ * something else), ERR_ACCESS (a right is missing). `badge` may be NULL.
+ */
+MUST_USE enum status endpoint_get(int fd, uint32_t rights, struct endpoint **out, uint64_t *badge);
+void endpoint_ref(struct endpoint *endpoint);
+void endpoint_unref(struct endpoint *endpoint);
+
+#endif
