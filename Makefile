@@ -61,9 +61,13 @@ OBJECTS     := $(C_SOURCES:%.c=$(BUILD)/%.o) $(ASM_SOURCES:%.asm=$(BUILD)/%.asm.
 # --- Programs: one for each file of user/ and tests/user/, with what it needs from user/lib/ and tests/user/lib/. -----
 ROOT      := $(BUILD)/root
 USER_LIB  := $(BUILD)/user/lib.a
+# Servers and drivers: a folder each, of user/ or drivers/, with all its C files. Linked against musl.
+SERVER_DIRECTORIES := $(filter-out user/lib/,$(wildcard user/*/ drivers/*/))
+SERVERS   := $(notdir $(SERVER_DIRECTORIES:%/=%))
 TEST_LIB  := $(BUILD)/tests/user/lib.a
 PROGRAMS  := $(patsubst user/%.c,$(ROOT)/bin/%,$(filter-out user/init.c,$(wildcard user/*.c))) \
              $(patsubst user/%.c,$(ROOT)/sbin/%,$(wildcard user/init.c)) \
+             $(SERVERS:%=$(ROOT)/sbin/%) \
              $(patsubst tests/user/%.c,$(ROOT)/tests/%,$(wildcard tests/user/*.c))
 
 KERNEL  := $(BUILD)/penumbra.elf
@@ -175,6 +179,12 @@ $(ROOT)/bin/%: user/%.c $(USER_LIB)
 
 $(ROOT)/sbin/%: user/%.c $(USER_LIB)
 	$(LINK_PROGRAM)
+
+define SERVER_RULE
+$(ROOT)/sbin/$(notdir $(1:%/=%)): $(wildcard $(1)*.c) $(USER_LIB)
+	$$(LINK_PROGRAM)
+endef
+$(foreach directory,$(SERVER_DIRECTORIES),$(eval $(call SERVER_RULE,$(directory))))
 
 $(ROOT)/tests/%: tests/user/%.c $(TEST_LIB) $(USER_LIB)
 	$(LINK_PROGRAM)

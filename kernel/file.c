@@ -4,6 +4,7 @@
  * Locks: references are atomic; names_lock for paths. Runs in the caller's space.
  */
 #include "kernel/assert.h"
+#include "kernel/ipc_abi.h"
 #include "kernel/local.h"
 #include "kernel/names.h"
 #include "kernel/open_file.h"
@@ -41,8 +42,8 @@ void file_unref(struct file *file) {
 
 static const struct file_operations path_operations; /* O_PATH: names a place, nothing more */
 
-enum status file_create(struct inode *inode, uint32_t flags, struct file **out) {
-    uint32_t access = flags & O_ACCMODE;
+/* A file on `inode`, without operations yet. One reference. */
+static enum status allocate_file(struct inode *inode, struct file **out) {
     if (__atomic_add_fetch(&files_open, 1, __ATOMIC_RELAXED) > FILES_MAX) {
         __atomic_fetch_sub(&files_open, 1, __ATOMIC_RELAXED);
         return ERR_TOO_MANY_FILES;
@@ -53,18 +54,29 @@ enum status file_create(struct inode *inode, uint32_t flags, struct file **out) 
         return ERR_NO_MEMORY;
     }
     file->refs = 1;
-    file->flags = flags & ~(O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC);
     inode_ref(inode);
     file->inode = inode;
     mutex_init(&file->position_lock);
+    *out = file;
+    return OK;
+}
+
+enum status file_create(struct inode *inode, uint32_t flags, struct file **out) {
+    uint32_t access = flags & O_ACCMODE;
+    struct file *file;
+    enum status status = allocate_file(inode, &file);
+    if (status != OK)
+        return status;
+    file->flags = flags & ~(O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC);
     file->operations = &path_operations;
     if (!(flags & O_PATH)) {
         file->operations = inode->operations;
         file->readable = access != O_WRONLY;
         file->writable = access == O_WRONLY || access == O_RDWR;
+        file->rights = RIGHT_TRANSFER | (file->readable ? RIGHT_READ : 0) | (file->writable ? RIGHT_WRITE : 0);
     }
     if (file->operations->open != NULL) {
-        enum status status = file->operations->open(file);
+        status = file->operations->open(file);
         if (status != OK) {
             free_file(file);
             return status;
@@ -72,6 +84,57 @@ enum status file_create(struct inode *inode, uint32_t flags, struct file **out) 
     }
     *out = file;
     return OK;
+}
+
+/* --- Files on kernel objects without a name ----------------------------------------------------------------------- */
+
+/* What stat() says of them all, as Linux has it: neither file nor directory. Its first reference is never given back. */
+static struct inode nameless = {.refs = 1, .mode = 0600, .links = 1};
+
+enum status file_create_on(const struct file_operations *operations, void *target, uint32_t rights, struct file **out) {
+    enum status status = allocate_file(&nameless, out);
+    if (status != OK)
+        return status;
+    (*out)->flags = O_RDWR;
+    (*out)->operations = operations;
+    (*out)->target = target;
+    (*out)->rights = rights;
+    (*out)->readable = rights & RIGHT_READ;
+    (*out)->writable = rights & RIGHT_WRITE;
+    return OK;
+}
+
+enum status file_create_like(const struct file *file, uint32_t rights, uint64_t badge, struct file **out) {
+    if (file->operations->reference == NULL)
+        return ERR_NOT_PERMITTED;
+    enum status status = file_create_on(file->operations, file->target, rights, out);
+    if (status != OK)
+        return status;
+    file->operations->reference(*out);
+    (*out)->object = file->object;
+    (*out)->badge = badge;
+    return OK;
+}
+
+enum status handle_get_kind(int fd, const struct file_operations *kind, uint32_t rights, struct file **out) {
+    enum status status = handle_get(fd, out);
+    if (status != OK)
+        return status;
+    if ((*out)->operations != kind)
+        status = ERR_INVALID;
+    else if (rights & ~(*out)->rights)
+        status = ERR_ACCESS;
+    if (status != OK)
+        file_unref(*out);
+    return status;
+}
+
+enum status handle_publish(struct file *file, int64_t *fd) {
+    int number = -1;
+    enum status status = handle_install(file, 0, true, &number);
+    file_unref(file);
+    *fd = number;
+    return status;
 }
 
 enum status file_mappable(struct file *file, struct memory_object **object, bool *readable, bool *writable) {

@@ -15,6 +15,9 @@ struct file {
     uint32_t refs;           /* atomic */
     uint32_t flags;          /* O_*: fcntl() changes O_APPEND, O_NONBLOCK …, the rest is constant. Atomic */
     bool readable, writable; /* constant */
+    uint32_t rights;         /* enum handle_right; constant */
+    uint64_t badge;          /* of a handle on an endpoint; constant */
+    void *target; /* the kernel object of a file that is not opened by name, of its operations' type; constant */
     const struct file_operations *operations; /* constant */
     struct inode *inode;                      /* with a reference; constant */
     struct memory_object *object;       /* of which each handle counts as an open (LOGICAL ACCESS), or NULL; constant */
@@ -37,6 +40,8 @@ struct file_operations {
     enum status (*open)(struct file *file);
     /* The last reference is gone. */
     void (*release)(struct file *file);
+    /* Takes a reference on file->target, for one more file on it. NULL: it cannot be minted from. */
+    void (*reference)(struct file *file);
     /* A process closed a handle; it may have others, and calls in progress. Before its open of file->object is given
      * back. */
     void (*handle_closed)(struct file *file);
@@ -56,6 +61,25 @@ struct file_operations {
  * ERR_TOO_MANY_FILES, what the type's open says.
  */
 MUST_USE enum status file_create(struct inode *inode, uint32_t flags, struct file **out);
+
+/*
+ * A file on a kernel object (endpoint, grant, interrupt …) that has no name: `operations` say which kind it is, their
+ * release gives back the reference on `target`, which passes. One reference. ERR_NO_MEMORY, ERR_TOO_MANY_FILES.
+ */
+MUST_USE enum status file_create_on(const struct file_operations *operations, void *target, uint32_t rights,
+                                    struct file **out);
+
+/* The same object by another file, with its own rights and badge: for file_operations.duplicate. */
+MUST_USE enum status file_create_like(const struct file *file, uint32_t rights, uint64_t badge, struct file **out);
+
+/*
+ * The file of that kind behind a descriptor, with a reference, if it has all of `rights`. ERR_BAD_HANDLE, ERR_INVALID
+ * (another kind), ERR_ACCESS.
+ */
+MUST_USE enum status handle_get_kind(int fd, const struct file_operations *kind, uint32_t rights, struct file **out);
+
+/* A new descriptor, close-on-exec, for a file whose one reference passes to it; gone also on error. Returns it in *fd. */
+MUST_USE enum status handle_publish(struct file *file, int64_t *fd);
 
 /* Handles of the calling process. */
 

@@ -47,6 +47,7 @@
     X(ERR_NOT_EMPTY, 39)                                                                                               \
     X(ERR_TOO_MANY_SYMLINKS, 40)                                                                                       \
     X(ERR_OVERFLOW, 75)                                                                                                \
+    X(ERR_MESSAGE_SIZE, 90)                                                                                            \
     X(ERR_NOT_SUPPORTED, 95)                                                                                           \
     X(ERR_TIMED_OUT, 110)                                                                                              \
     X(ERR_AGAIN, 11)                                                                                                   \

@@ -18,6 +18,13 @@ static const syscall_handler handlers[SYSCALL_NUMBERS] = {
 #undef SYSCALL_ENTRY
 };
 
+static const syscall_handler native_handlers[SYSCALL_NATIVE_END - SYSCALL_NATIVE_FIRST] = {
+#define SYSCALL_ENTRY(number, name) [number - SYSCALL_NATIVE_FIRST] = sys_##name,
+    SYSCALLS_NATIVE(SYSCALL_ENTRY)
+#undef SYSCALL_ENTRY
+        [SYS_ASI - SYSCALL_NATIVE_FIRST] = sys_asi,
+};
+
 /* What C libraries try at every start and do without: it would only be noise among the program's output. */
 static bool is_only_tried(uint64_t number) {
     enum { RSEQ = 334, CLONE3 = 435 };
@@ -50,8 +57,9 @@ void syscall_dispatch(struct trap_frame *frame) {
     syscall_handler handler = unknown;
     if (number < SYSCALL_NUMBERS && handlers[number] != NULL)
         handler = handlers[number];
-    else if (number == SYS_ASI)
-        handler = sys_asi;
+    else if (number - SYSCALL_NATIVE_FIRST < SYSCALL_NATIVE_END - SYSCALL_NATIVE_FIRST &&
+             native_handlers[number - SYSCALL_NATIVE_FIRST] != NULL)
+        handler = native_handlers[number - SYSCALL_NATIVE_FIRST];
     enum status status = handler(&call);
     frame->rax = status == OK ? (uint64_t)call.result : (uint64_t) - (int64_t)status_to_errno(status);
 }

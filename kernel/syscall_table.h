@@ -166,8 +166,32 @@
 
 #define SYSCALLS(X) SYSCALLS_FILES(X) SYSCALLS_MEMORY(X) SYSCALLS_PROCESS(X)
 
+/*
+ * Penumbra's own calls (kernel/ipc_abi.h), numbers from SYSCALL_NATIVE_FIRST on.
+ */
+#define SYSCALL_NATIVE_FIRST 1000
+#define SYSCALL_NATIVE_END   1064
+
+/* kernel/sys_endpoint.c, sys_authority.c */
+#define SYSCALLS_IPC(X)                                                                                                \
+    X(1010, authority)                                                                                                 \
+    X(1012, handle_mint)                                                                                               \
+    X(1013, handle_rights)
+
+/* kernel/sys_object.c */
+#define SYSCALLS_OBJECT(X)
+
+/* kernel/sys_device.c */
+#define SYSCALLS_DEVICE(X)
+
+/* kernel/sys_mount.c */
+#define SYSCALLS_MOUNT(X)
+
+#define SYSCALLS_NATIVE(X) SYSCALLS_IPC(X) SYSCALLS_OBJECT(X) SYSCALLS_DEVICE(X) SYSCALLS_MOUNT(X)
+
 #define SYSCALL_PROTOTYPE(number, name) enum status sys_##name(struct syscall *call);
 SYSCALLS(SYSCALL_PROTOTYPE)
+SYSCALLS_NATIVE(SYSCALL_PROTOTYPE)
 #undef SYSCALL_PROTOTYPE
 
 #endif
