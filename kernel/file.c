@@ -88,7 +88,7 @@ enum status file_create(struct inode *inode, uint32_t flags, struct file **out) 
 
 /* --- Files on kernel objects without a name ----------------------------------------------------------------------- */
 
-/* What stat() says of them all, as Linux has it: neither file nor directory. Its first reference is never given back. */
+/* What stat() says of them all, as on Linux: neither file nor directory. Its first reference is never given back. */
 static struct inode nameless = {.refs = 1, .mode = 0600, .links = 1};
 
 enum status file_create_on(const struct file_operations *operations, void *target, uint32_t rights, struct file **out) {

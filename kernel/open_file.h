@@ -78,7 +78,7 @@ MUST_USE enum status file_create_like(const struct file *file, uint32_t rights, 
  */
 MUST_USE enum status handle_get_kind(int fd, const struct file_operations *kind, uint32_t rights, struct file **out);
 
-/* A new descriptor, close-on-exec, for a file whose one reference passes to it; gone also on error. Returns it in *fd. */
+/* A new descriptor, close-on-exec, for a file whose one reference passes to it; gone also on error. */
 MUST_USE enum status handle_publish(struct file *file, int64_t *fd);
 
 /* Handles of the calling process. */

@@ -1,6 +1,6 @@
 /*
  * What the name server is asked. Every process that init starts as a service has a handle on it, by the number in the
- * environment variable PENUMBRA_NAMES. Bytes of a call are text, terminated, as said below. Answer: label 0 or an errno.
+ * environment variable PENUMBRA_NAMES. Bytes of a call are text, terminated. Answer: label 0 or an errno.
  */
 #ifndef USER_NAMES_ABI_H
 #define USER_NAMES_ABI_H
