@@ -17,6 +17,7 @@
 #include "kernel/exec_arguments.h"
 #include "kernel/exec_stack.h"
 #include "kernel/file.h"
+#include "kernel/file_abi.h"
 #include "kernel/futex.h"
 #include "kernel/local.h"
 #include "kernel/process.h"
@@ -34,6 +35,7 @@ struct exec {
     char *path;                   /* as given */
     const char *file;             /* what is run: path or the script's interpreter */
     char name[PROCESS_NAME_SIZE]; /* last component of `path` */
+    bool by_handle;               /* it has no path */
     struct memory_object *object; /* open, with a reference; NULL: not, or given away */
     struct exec_arguments arguments;
     struct elf_image image;
@@ -71,6 +73,15 @@ static enum status exec_alloc(struct exec **out) {
     exec->file = exec->path;
     *out = exec;
     return OK;
+}
+
+static const char *last_component(const char *path) {
+    const char *last = path;
+
+    for (; *path != '\0'; path++)
+        if (*path == '/' && path[1] != '\0')
+            last = path + 1;
+    return last;
 }
 
 static char *skip_blanks(char *at) {
@@ -138,6 +149,25 @@ static enum status open_program(struct exec *exec, bool *is_script) {
     return resolve_script(exec, is_script);
 }
 
+/* The program is what a handle is on: its name is what it is called in its arguments. */
+static enum status open_program_handle(struct exec *exec, int fd, vaddr_t argv) {
+    vaddr_t text = 0;
+    size_t length;
+    enum status status = file_executable(fd, &exec->object);
+
+    exec->by_handle = true;
+    if (status != OK) {
+        exec->object = NULL;
+        return status;
+    }
+    if (argv == 0 || copy_from_user(&text, argv, sizeof(text)) != OK || text == 0)
+        return OK;
+    status = copy_string_from_user(exec->path, text, PATH_SIZE, &length);
+    if (status == OK)
+        strlcpy(exec->name, last_component(exec->path), sizeof(exec->name));
+    return status;
+}
+
 static enum status collect_user_arguments(struct exec *exec, vaddr_t argv, vaddr_t envp, bool is_script) {
     struct exec_arguments *arguments = &exec->arguments;
     enum status status = arguments_add_array(arguments, argv, is_script ? 1 : 0, &arguments->argc);
@@ -183,22 +213,35 @@ static enum status build_program(struct exec *exec) {
         return status;
     LOCAL->vm.heap_start = LOCAL->vm.heap_end = exec->image.end;
     strlcpy(process->name, exec->name, sizeof(process->name));
-    file_set_executable_path(exec->file);
+    file_set_executable_path(exec->by_handle ? "" : exec->file);
     reset_registers(exec->image.entry, rsp);
     return OK;
 }
 
-enum status sys_execve(struct syscall *call) {
+/* What is to be run: a path, or with AT_EMPTY_PATH and an empty one a handle. */
+static enum status open_what(struct exec *exec, int fd, vaddr_t path, vaddr_t argv, unsigned flags, bool *is_script) {
+    size_t length;
+    enum status status = copy_string_from_user(exec->path, path, PATH_SIZE, &length);
+
+    *is_script = false;
+    if (status != OK)
+        return status;
+    if (length == 0 && flags & AT_EMPTY_PATH)
+        return open_program_handle(exec, fd, argv);
+    if (fd != AT_FDCWD && length > 0 && exec->path[0] != '/')
+        return ERR_NOT_SUPPORTED;
+    return open_program(exec, is_script);
+}
+
+static enum status execute(int fd, vaddr_t path, vaddr_t argv, vaddr_t envp, unsigned flags) {
     struct exec *exec;
     bool is_script;
-    size_t length;
     enum status status = exec_alloc(&exec);
 
     if (status != OK)
         return status;
-    if ((status = copy_string_from_user(exec->path, call->arg[0], PATH_SIZE, &length)) != OK ||
-        (status = open_program(exec, &is_script)) != OK ||
-        (status = collect_user_arguments(exec, call->arg[1], call->arg[2], is_script)) != OK ||
+    if ((status = open_what(exec, fd, path, argv, flags, &is_script)) != OK ||
+        (status = collect_user_arguments(exec, argv, envp, is_script)) != OK ||
         (status = elf_read(exec->object, &exec->image)) != OK) {
         exec_free(exec);
         return status;
@@ -217,6 +260,17 @@ enum status sys_execve(struct syscall *call) {
     if (status != OK)
         process_exit(SIGKILL);
     return OK;
+}
+
+enum status sys_execve(struct syscall *call) { return execute(AT_FDCWD, call->arg[0], call->arg[1], call->arg[2], 0); }
+
+/* Relative to a directory other than the working directory: not supported. */
+enum status sys_execveat(struct syscall *call) {
+    unsigned flags = (unsigned)call->arg[4];
+
+    if (flags & ~AT_EMPTY_PATH)
+        return ERR_INVALID;
+    return execute((int)call->arg[0], call->arg[1], call->arg[2], call->arg[3], flags);
 }
 
 enum status exec_first(const char *path) {

@@ -140,9 +140,9 @@ enum status handle_publish(struct file *file, int64_t *fd) {
 enum status file_mappable(struct file *file, struct memory_object **object, bool *readable, bool *writable) {
     if (file->flags & O_PATH)
         return ERR_BAD_HANDLE;
-    if (file->operations != &regular_operations)
+    if (!file->operations->memory)
         return ERR_NO_DEVICE;
-    *object = file->inode->object;
+    *object = file->object;
     *readable = file->readable;
     *writable = file->writable;
     return OK;
@@ -187,6 +187,30 @@ enum status file_open_executable(const char *path, struct memory_object **object
     return OK;
 }
 
+enum status file_executable(int fd, struct memory_object **object) {
+    struct file *file;
+    enum status status = handle_get(fd, &file);
+    if (status != OK)
+        return status;
+    bool named = inode_is(file->inode, S_IFREG);
+    if (!file->operations->memory || !file->readable || (named && !(file->inode->mode & S_ANY_EXECUTE)))
+        status = ERR_ACCESS;
+    else
+        status = ephmap_open(file->object);
+    if (status == OK) {
+        *object = file->object;
+        object_ref(*object);
+    }
+    file_unref(file);
+    return status;
+}
+
+static void forget_executable_path(struct handle_table *table) {
+    if (table->executable != NULL)
+        local_free(table->executable, table->executable_size);
+    table->executable = NULL;
+}
+
 void file_set_executable_path(const char *path) {
     struct handle_table *table = &LOCAL->handles;
     struct path_walk walk;
@@ -195,6 +219,8 @@ void file_set_executable_path(const char *path) {
     if (buffer == NULL)
         return; /* the old path stays: better than none */
     spin_lock(&names_lock);
+    if (*path == '\0')
+        forget_executable_path(table);
     enum status status = path_walk(working_directory(), path, WALK_FOLLOW, &walk);
     if (status == OK && walk.last == LAST_NAME)
         status = names_path(walk.directory, walk.name, walk.length, buffer, PATH_MAX, &text);
@@ -204,8 +230,7 @@ void file_set_executable_path(const char *path) {
     }
     if (copy != NULL) {
         memcpy(copy, text, bytes);
-        if (table->executable != NULL)
-            local_free(table->executable, table->executable_size);
+        forget_executable_path(table);
         table->executable = copy;
         table->executable_size = (uint32_t)bytes;
     }

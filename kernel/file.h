@@ -61,7 +61,10 @@ MUST_USE enum status file_mappable(struct file *file, struct memory_object **obj
  * its last path component. ERR_NO_ENTRY, ERR_ACCESS, ERR_NOT_DIRECTORY, …
  */
 MUST_USE enum status file_open_executable(const char *path, struct memory_object **object, char name[16]);
-/* Remembers the absolute path for /proc/self/exe. Called by exec when it cannot fail any more. */
+/* The same of a handle that may be read: a memory object, or a regular file that may be executed. ERR_BAD_HANDLE,
+ * ERR_ACCESS. */
+MUST_USE enum status file_executable(int fd, struct memory_object **object);
+/* Remembers the absolute path for /proc/self/exe; "": there is none. Called by exec when it cannot fail any more. */
 void file_set_executable_path(const char *path);
 
 /*

@@ -91,7 +91,7 @@ enum handle_call_number {
 enum object_call_number {
     SYS_OBJECT_CREATE = 1020, /* (bytes, endpoint or -1, id for the pager) → handle with READ, WRITE, TRANSFER */
     SYS_OBJECT_MOVE = 1021, /* (to, to page, from, from page, pages): whole pages change objects; what was at `to` goes.
-                                 WRITE on both */
+                                 WRITE on both, and READ on `from`. EBUSY: a grant holds some of them */
     SYS_GRANT_CREATE = 1022,  /* (object, first page, pages, enum grant_direction) → handle with DMA, TRANSFER and, of
                                  READ and WRITE, what the object's handle has */
     SYS_GRANT_COPY = 1023,    /* (grant, byte offset, buffer, bytes, 1: into the grant): for pagers without a device.

@@ -36,6 +36,7 @@ struct file {
  */
 struct file_operations {
     bool seekable;
+    bool memory; /* its content is file->object: it can be mapped, and has the object's size */
     /* Called once when the file is made, before anyone else knows it. May replace file->object. */
     enum status (*open)(struct file *file);
     /* The last reference is gone. */

@@ -118,6 +118,7 @@ static enum status regular_control(struct file *file, uint32_t command, uint64_t
 
 const struct file_operations regular_operations = {
     .seekable = true,
+    .memory = true,
     .open = regular_open,
     .read = regular_read,
     .write = regular_write,

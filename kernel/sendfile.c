@@ -49,8 +49,7 @@ static enum status check(const struct file *out, const struct file *in) {
         status = transfer_check(out, TRANSFER_WRITE, POSITION_OF_FILE);
     if (status != OK)
         return status;
-    bool fit = in->operations == &regular_operations && out->operations->write_kernel != NULL && in != out &&
-               !(out->flags & O_APPEND);
+    bool fit = in->operations->memory && out->operations->write_kernel != NULL && in != out && !(out->flags & O_APPEND);
     return fit ? OK : ERR_INVALID;
 }
 

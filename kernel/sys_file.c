@@ -46,7 +46,7 @@ enum status sys_preadv(struct syscall *call) { return move_at(call, TRANSFER_REA
 enum status sys_pwritev(struct syscall *call) { return move_at(call, TRANSFER_WRITE, VECTOR_OF_BUFFERS); }
 
 static uint64_t size_of(const struct file *file) {
-    return file->operations == &regular_operations ? file->object->size : file->content_bytes;
+    return file->operations->memory ? file->object->size : file->content_bytes;
 }
 
 static enum status seek(const struct file *file, int64_t offset, unsigned from, uint64_t *position) {
@@ -103,7 +103,7 @@ enum status sys_fsync(struct syscall *call) {
         return status;
     if (file->flags & O_PATH)
         status = ERR_BAD_HANDLE;
-    else if (!inode_is(file->inode, S_IFREG) && !inode_is(file->inode, S_IFDIR))
+    else if (!file->operations->memory && !inode_is(file->inode, S_IFREG) && !inode_is(file->inode, S_IFDIR))
         status = ERR_INVALID;
     file_unref(file);
     return status;

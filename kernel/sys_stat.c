@@ -7,6 +7,7 @@
 #include "kernel/path.h"
 #include "kernel/syscall_table.h"
 #include "mm/frame.h"
+#include "mm/object.h"
 
 #define ACCESS_EXECUTE 1U
 #define ACCESS_ALL     7U
@@ -43,6 +44,11 @@ static enum status stat_file(int fd, vaddr_t to) {
     if (status != OK)
         return status;
     inode_stat(file->inode, &stat);
+    if (file->operations->memory && !inode_is(file->inode, S_IFREG)) { /* a memory object without a name */
+        stat.mode = S_IFREG | 0600;
+        stat.size = (int64_t)file->object->size;
+        stat.blocks = (int64_t)(file->object->pages * (PAGE_SIZE / 512));
+    }
     file_unref(file);
     return copy_to_user(to, &stat, sizeof(stat));
 }

@@ -162,7 +162,8 @@
     X(274, get_robust_list)                                                                                            \
     X(302, prlimit64)                                                                                                  \
     X(309, getcpu)                                                                                                     \
-    X(318, getrandom)
+    X(318, getrandom)                                                                                                  \
+    X(322, execveat)
 
 #define SYSCALLS(X) SYSCALLS_FILES(X) SYSCALLS_MEMORY(X) SYSCALLS_PROCESS(X)
 
@@ -179,7 +180,11 @@
     X(1013, handle_rights)
 
 /* kernel/sys_object.c */
-#define SYSCALLS_OBJECT(X)
+#define SYSCALLS_OBJECT(X)                                                                                             \
+    X(1020, object_create)                                                                                             \
+    X(1021, object_move)                                                                                               \
+    X(1022, grant_create)                                                                                              \
+    X(1023, grant_copy)
 
 /* kernel/sys_device.c */
 #define SYSCALLS_DEVICE(X)

@@ -25,7 +25,9 @@ enum frame_class {
 
 struct frame {
     uint8_t class; /* enum frame_class */
-    uint8_t reserved[3];
+    uint8_t
+        used; /* SECRET: had a window, or was filled, since eviction last looked. Object lock; set under a shared one */
+    uint16_t grants; /* how many of the references are grants'. Atomic */
     uint32_t
         refs; /* USER: page-table entries; SECRET: entries + 1 for the object. Guarded by frame_ref/unref (atomic). */
     uint32_t owner;               /* LOCAL: process id. USER: id of the process that allocated it. SECRET: 0 */

@@ -16,19 +16,10 @@
 #include "kernel/process.h"
 #include "kernel/string.h"
 #include "mm/ephmap.h"
-#include "mm/gather.h"
 #include "mm/heap.h"
 #include "mm/object_index.h"
+#include "mm/page_drop.h"
 #include "mm/vm.h"
-
-/* Pages on their way out of an object. */
-struct page_drop {
-    struct memory_object *object;
-    bool revoke;  /* windows may exist */
-    bool visible; /* the calling process may see them, and so may scrub them itself */
-    bool mapped;  /* some are in a user half */
-    struct gather gather;
-};
 
 static size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
 
@@ -46,8 +37,22 @@ enum status object_create(struct memory_object **out) {
 
 void object_ref(struct memory_object *object) { __atomic_add_fetch(&object->refs, 1, __ATOMIC_RELAXED); }
 
-static void drop_page(void *context, frame_t frame) {
-    struct page_drop *drop = context;
+void page_drop_begin(struct page_drop *drop, struct memory_object *object, bool revoke, bool visible) {
+    drop->object = object;
+    drop->revoke = revoke;
+    drop->visible = visible;
+    drop->mapped = false;
+    gather_begin(&drop->gather);
+    drop->gather.object = revoke ? object : NULL;
+}
+
+/* Whether a user half has it: the other references are the object's own and those of grants. */
+static bool page_is_mapped(const struct frame *info) {
+    return __atomic_load_n(&info->refs, __ATOMIC_RELAXED) > 1U + __atomic_load_n(&info->grants, __ATOMIC_RELAXED);
+}
+
+void page_drop(struct page_drop *drop, uint64_t entry) {
+    frame_t frame = entry_frame(entry);
     struct frame *info = frame_info(frame);
 
     if (drop->revoke) {
@@ -56,7 +61,7 @@ static void drop_page(void *context, frame_t frame) {
     }
     drop->object->pages--;
     info->object = NULL;
-    if (__atomic_load_n(&info->refs, __ATOMIC_RELAXED) > 1) { /* still mapped: see mm/vm_cut.c */
+    if (page_is_mapped(info)) { /* see mm/vm_cut.c */
         info->class = FRAME_USER;
         drop->mapped = true;
     }
@@ -68,13 +73,20 @@ static void drop_page(void *context, frame_t frame) {
         gather_dirty_frame(&drop->gather, frame);
 }
 
-static void drop_begin(struct page_drop *drop, struct memory_object *object, bool revoke, bool visible) {
-    drop->object = object;
-    drop->revoke = revoke;
-    drop->visible = visible;
-    drop->mapped = false;
-    gather_begin(&drop->gather);
-    drop->gather.object = revoke ? object : NULL;
+void page_drop_end(struct page_drop *drop) { gather_flush(&drop->gather); }
+
+bool page_drop_visitor(void *context, uint64_t page, uint64_t *entry) {
+    (void)page;
+    page_drop(context, *entry);
+    *entry = 0;
+    return true;
+}
+
+void page_drop_unmap(const struct page_drop *drop, uint64_t page) {
+    if (!drop->mapped)
+        return;
+    vm_forget_pages(drop->object, page);
+    vm_forget_cut_pages();
 }
 
 void object_unref(struct memory_object *object) {
@@ -84,9 +96,9 @@ void object_unref(struct memory_object *object) {
         return;
     assert(object->mappings == 0);
     if (object->root) {
-        drop_begin(&drop, object, false, true);
-        index_remove_from(object, 0, drop_page, &drop);
-        gather_flush(&drop.gather);
+        page_drop_begin(&drop, object, false, true);
+        index_visit(object, 0, UINT64_MAX, page_drop_visitor, &drop);
+        page_drop_end(&drop);
     }
     global_free(object, sizeof(*object));
 }
@@ -305,16 +317,13 @@ enum status object_resize(struct memory_object *object, uint64_t size) {
     shrunk = size < object->size;
     object->size = size;
     if (shrunk && object->root) {
-        drop_begin(&drop, object, true, ephmap_has_open(process_current(), object));
-        index_remove_from(object, bytes_to_pages(size), drop_page, &drop);
+        page_drop_begin(&drop, object, true, ephmap_has_open(process_current(), object));
+        index_visit(object, bytes_to_pages(size), UINT64_MAX, page_drop_visitor, &drop);
         clear_tail(object, size, drop.visible);
-        gather_flush(&drop.gather);
+        page_drop_end(&drop);
     }
     object_unlock(object);
-    if (drop.mapped) {
-        vm_forget_pages(object, bytes_to_pages(size));
-        vm_forget_cut_pages();
-    }
+    page_drop_unmap(&drop, bytes_to_pages(size));
     return OK;
 }
 
@@ -346,6 +355,11 @@ enum status object_page(struct memory_object *object, uint64_t index, bool creat
     }
     object_unlock(object);
     return status;
+}
+
+void object_page_put(frame_t frame) {
+    if (frame_unref(frame)) /* the object let go of it meanwhile, and nobody has it open for sure */
+        frame_free_dirty(frame);
 }
 
 uint32_t object_resident_pages(struct memory_object *object, uint64_t index, uint32_t wanted, frame_t out[32]) {

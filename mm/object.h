@@ -23,6 +23,7 @@ struct memory_object {
     uint32_t exit_cause;   /* enum asi_cause of a touch outside EPHMAP: FILE, or IPC for pipes. Constant */
     uint32_t mappings;     /* areas that map it, in all processes; atomic */
     uint64_t root;         /* of the index. Protected by lock */
+    struct pager *pager;   /* who knows the pages that are not resident (mm/pager.h), or NULL. Constant */
     struct list view_sets; /* who has it open: struct object_view_set. Protected by views_lock */
 };
 
@@ -38,6 +39,8 @@ static inline void object_lock_shared(struct memory_object *object) {
 static inline void object_unlock_shared(struct memory_object *object) {
     spin_unlock_shared(&object->lock, &object->readers);
 }
+
+struct pager;
 
 #define OBJECT_SIZE_MAX (1UL << 46)
 
@@ -74,10 +77,22 @@ MUST_USE enum status object_write_kernel(struct memory_object *object, uint64_t 
 MUST_USE enum status object_resize(struct memory_object *object, uint64_t size);
 
 /*
+ * Moves whole pages: they are in `to` afterwards, what was there is gone, and holes in `from`, where no window and no
+ * mapping of them is left. `to` grows if it must. ERR_INVALID (not all of the pages lie in `from`; the same object),
+ * ERR_NOT_SUPPORTED (`from` has a pager), ERR_BUSY (a grant holds some of them), ERR_NO_MEMORY: those before may have
+ * moved. No lock held. May stop other CPUs.
+ */
+MUST_USE enum status object_move(struct memory_object *to, uint64_t to_page, struct memory_object *from,
+                                 uint64_t from_page, uint64_t pages);
+
+/*
  * The frame of page `index`, with a reference for a page-table entry (frame_unref when unmapped). With `create` a hole
  * is filled with a clean frame. ERR_NO_ENTRY (hole and !create), ERR_NO_MEMORY, ERR_INVALID (behind the size).
  */
 MUST_USE enum status object_page(struct memory_object *object, uint64_t index, bool create, frame_t *out);
+
+/* Drops the reference of object_page() on a frame that was mapped nowhere. */
+void object_page_put(frame_t frame);
 
 /*
  * Of the pages index + i whose bit i is set in `wanted` those that are resident: their frames in out[i], each with a

@@ -26,7 +26,8 @@ static enum status raise_root(struct memory_object *object, uint64_t page) {
     return OK;
 }
 
-enum status index_put(struct memory_object *object, uint64_t page, frame_t frame) {
+/* The place for a page's entry, with the nodes that lead there. */
+static enum status make_place(struct memory_object *object, uint64_t page, uint64_t **out) {
     enum status status = raise_root(object, page);
     uint64_t *entry = &object->root;
 
@@ -40,35 +41,76 @@ enum status index_put(struct memory_object *object, uint64_t page, frame_t frame
         shift -= INDEX_BITS;
         entry = &node_at(*entry)->entry[(page >> shift) & (TABLE_ENTRIES - 1)];
     }
-    *entry = frame.number;
+    *out = entry;
     return OK;
 }
 
-/* What hangs at an entry of `level`: pages ≥ `first`, counted from the entry's own first page, go. */
-static void remove_below(uint64_t *entry, unsigned level, uint64_t first, index_drop *drop, void *context) {
+enum status index_put(struct memory_object *object, uint64_t page, frame_t frame) {
+    uint64_t *entry;
+    enum status status = make_place(object, page, &entry);
+
+    if (status == OK)
+        *entry = frame.number;
+    return status;
+}
+
+enum status index_reserve(struct memory_object *object, uint64_t page) {
+    uint64_t *entry;
+    return make_place(object, page, &entry);
+}
+
+uint64_t *index_entry(struct memory_object *object, uint64_t page) {
+    unsigned shift = object->levels * INDEX_BITS;
+    uint64_t *entry = &object->root;
+
+    if (page >> shift)
+        return NULL;
+    while (shift && *entry) {
+        shift -= INDEX_BITS;
+        entry = &node_at(*entry)->entry[(page >> shift) & (TABLE_ENTRIES - 1)];
+    }
+    return *entry ? entry : NULL;
+}
+
+struct visit {
+    uint64_t first, last;
+    index_visitor *visitor;
+    void *context;
+    bool ended;
+};
+
+static bool node_is_empty(const struct index_node *node) {
+    for (unsigned i = 0; i < TABLE_ENTRIES; i++)
+        if (node->entry[i])
+            return false;
+    return true;
+}
+
+/* What hangs at an entry of `level` whose first page is `base`. */
+static void visit_below(struct visit *visit, uint64_t *entry, unsigned level, uint64_t base) {
     unsigned shift = (level - 1) * INDEX_BITS;
+    uint64_t i;
 
     if (!*entry)
         return;
     if (level == 0) {
-        drop(context, (frame_t){(uint32_t)*entry});
-        *entry = 0;
+        visit->ended = !visit->visitor(visit->context, base, entry);
         return;
     }
-    for (uint64_t i = first >> shift; i < TABLE_ENTRIES; i++) {
-        uint64_t start = i << shift;
-
-        remove_below(&node_at(*entry)->entry[i], level - 1, first > start ? first - start : 0, drop, context);
-    }
-    if (first == 0) {
+    i = visit->first > base ? (visit->first - base) >> shift : 0;
+    for (; i < TABLE_ENTRIES && base + (i << shift) <= visit->last && !visit->ended; i++)
+        visit_below(visit, &node_at(*entry)->entry[i], level - 1, base + (i << shift));
+    if (node_is_empty(node_at(*entry))) {
         global_free_pages(node_at(*entry), 1);
         *entry = 0;
     }
 }
 
-void index_remove_from(struct memory_object *object, uint64_t first, index_drop *drop, void *context) {
+void index_visit(struct memory_object *object, uint64_t first, uint64_t last, index_visitor *visitor, void *context) {
+    struct visit visit = {.first = first, .last = last, .visitor = visitor, .context = context};
+
     if (!(first >> (object->levels * INDEX_BITS)))
-        remove_below(&object->root, object->levels, first, drop, context);
+        visit_below(&visit, &object->root, object->levels, 0);
     if (!object->root)
         object->levels = 0;
 }
