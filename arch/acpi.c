@@ -1,5 +1,5 @@
 /*
- * From the RSDP, which the loader has found, by way of RSDT or XSDT to the MADT.
+ * From the RSDP, which the loader has found, by way of RSDT or XSDT to the MADT and the DMAR.
  *
  * Tables are not trusted to be well formed: no byte outside a table's stated size is read, and none at all of a table
  * whose sum is wrong. Owns nothing. Early space, boot CPU, once; no locks.
@@ -11,7 +11,7 @@
 #include "kernel/string.h"
 
 enum { ENTRY_LOCAL_APIC = 0, ENTRY_IO_APIC = 1, ENTRY_OVERRIDE = 2, ENTRY_LOCAL_X2APIC = 9 };
-enum { RSDP_OLD_SIZE = 20, ISA_SERIAL_LINE = 4, IO_APIC_INPUTS_MAX = 240 };
+enum { RSDP_OLD_SIZE = 20, IO_APIC_INPUTS_MAX = 240, DMAR_UNIT = 0 };
 #define IO_APIC_USUAL   0xfec00000U /* where every PC chip set has the first one */
 #define TABLE_SIZE_MAX  0x100000U   /* a MADT with 64 entries has 1 KiB: more than this is nonsense */
 #define PROCESSOR_READY 1U          /* "enabled"; those that only may be plugged in are left alone */
@@ -73,6 +73,22 @@ struct override {
     uint8_t bus, source;
     uint32_t input;
     uint16_t flags;
+} __attribute__((packed));
+
+struct dmar {
+    struct table head;
+    uint8_t address_bits, flags, reserved[10];
+} __attribute__((packed));
+
+struct dmar_structure {
+    uint16_t type, length;
+} __attribute__((packed));
+
+struct dmar_unit {
+    struct dmar_structure head;
+    uint8_t flags, reserved;
+    uint16_t segment;
+    uint64_t registers;
 } __attribute__((packed));
 
 static bool sum_is_zero(const void *bytes, uint64_t count) {
@@ -138,17 +154,19 @@ static void add_processor(struct acpi_machine *machine, uint32_t apic_id, uint32
 
 /* ISA lines are edge-triggered and active high unless it is said otherwise. */
 static void note_override(struct acpi_machine *machine, const struct override *override) {
-    if (override->bus != 0 || override->source != ISA_SERIAL_LINE)
+    if (override->bus != 0 || override->source >= ACPI_ISA_LINES)
         return;
-    machine->serial.input = override->input;
-    machine->serial.active_low = POLARITY(override->flags) == POLARITY_LOW;
-    machine->serial.level = TRIGGER(override->flags) == TRIGGER_LEVEL;
+    machine->isa[override->source] = (struct acpi_line){
+        .input = override->input,
+        .active_low = POLARITY(override->flags) == POLARITY_LOW,
+        .level = TRIGGER(override->flags) == TRIGGER_LEVEL,
+    };
 }
 
 /* Of those that begin at or below the input the nearest has it. Needs the overrides. */
 static void note_io_apic(struct acpi_machine *machine, const struct io_apic *io_apic) {
-    const uint32_t first = io_apic->first_input;
-    if (first > machine->serial.input || machine->serial.input - first >= IO_APIC_INPUTS_MAX || io_apic->address == 0)
+    const uint32_t first = io_apic->first_input, serial = machine->isa[ACPI_ISA_SERIAL].input;
+    if (first > serial || serial - first >= IO_APIC_INPUTS_MAX || io_apic->address == 0)
         return;
     if (machine->io_apic != 0 && first < machine->io_apic_first_input)
         return;
@@ -187,8 +205,27 @@ static void for_each_entry(const struct table *madt, struct acpi_machine *machin
     }
 }
 
+/* --- The DMAR's units: whose devices each serves does not matter, all get the same tables --------------------------- */
+
+static void read_dmar(struct acpi_machine *machine, const struct table *dmar) {
+    uint32_t at = sizeof(struct dmar);
+    while (dmar != NULL && at <= dmar->length && dmar->length - at >= sizeof(struct dmar_structure)) {
+        const struct dmar_structure *structure = (const void *)((const char *)dmar + at);
+        if (structure->length < sizeof *structure || structure->length > dmar->length - at)
+            return;
+        const struct dmar_unit *unit = (const void *)structure;
+        if (structure->type == DMAR_UNIT && structure->length >= sizeof *unit && unit->registers != 0 &&
+            machine->iommu_count < ACPI_IOMMUS_MAX)
+            machine->iommus[machine->iommu_count++] = unit->registers;
+        at += structure->length;
+    }
+}
+
 bool acpi_read(const struct boot_info *info, struct acpi_machine *machine) {
-    *machine = (struct acpi_machine){.serial.input = ISA_SERIAL_LINE};
+    *machine = (struct acpi_machine){.processor_count = 0};
+    for (uint32_t line = 0; line < ACPI_ISA_LINES; line++)
+        machine->isa[line].input = line;
+    read_dmar(machine, find_table(info, "DMAR"));
     const struct table *madt = find_table(info, "APIC");
     if (madt != NULL) {
         for_each_entry(madt, machine, read_entry);

@@ -12,7 +12,9 @@
 #include "arch/io.h"
 #include "arch/msr.h"
 #include "kernel/panic.h"
+#include "kernel/string.h"
 #include "mm/device.h"
+#include "mm/region.h"
 
 enum {
     APIC_ID = 0x20,
@@ -44,10 +46,16 @@ enum {
 #define XAPIC_ID_MAX         254U
 #define REDIRECT_ACTIVE_LOW  0x2000U
 #define REDIRECT_LEVEL       0x8000U
+#define REDIRECT_MASKED      0x10000U
+#define IO_APIC_VERSION      1U
+#define MESSAGE_BASE         0xfee00000U
+#define MESSAGE_ID_SHIFT     12
 
 static volatile uint32_t *local_apic; /* NULL: x2APIC */
 static volatile uint32_t *io_apic;
-static uint64_t timer_hz; /* after the divider */
+static struct acpi_line isa_lines[ACPI_ISA_LINES];
+static uint32_t io_apic_first_input, io_apic_inputs; /* the I/O APIC's, from the first on */
+static uint64_t timer_hz;                            /* after the divider */
 
 static uint32_t apic_read(unsigned offset) {
     return local_apic == NULL ? (uint32_t)msr_read(MSR_X2APIC + offset / 16) : local_apic[offset / 4];
@@ -57,6 +65,11 @@ static void apic_write(unsigned offset, uint32_t value) {
         msr_write(MSR_X2APIC + offset / 16, value);
     else
         local_apic[offset / 4] = value;
+}
+
+static uint32_t io_apic_read(uint32_t index) {
+    io_apic[0] = index;
+    return io_apic[4];
 }
 
 static void io_apic_write(uint32_t index, uint32_t value) {
@@ -99,15 +112,44 @@ void apic_init_cpu(void) {
     apic_write(APIC_SPURIOUS, APIC_SOFTWARE_ENABLE | VECTOR_SPURIOUS);
 }
 
-/* The boot CPU gets it, whose id fits in the field's eight bits on every machine but a very odd one. */
-static void route_serial(const struct acpi_machine *machine) {
-    const uint32_t redirection = 0x10 + 2 * (machine->serial.input - machine->io_apic_first_input);
-    io_apic = device_map(machine->io_apic, PAGE_SIZE);
-    if (this_cpu->apic_id > XAPIC_ID_MAX)
+/* The first word of an input's redirection; the second is behind it. */
+static uint32_t redirection(const struct acpi_line *line) { return 0x10 + 2 * (line->input - io_apic_first_input); }
+
+/* The boot CPU gets all lines, whose id fits in the field's eight bits on every machine but a very odd one. */
+void io_apic_connect(const struct acpi_line *line, unsigned vector) {
+    if (cpus[0].apic_id > XAPIC_ID_MAX)
         return;
-    io_apic_write(redirection + 1, (uint32_t)this_cpu->apic_id << XAPIC_ID_SHIFT);
-    io_apic_write(redirection, VECTOR_SERIAL | (machine->serial.active_low ? REDIRECT_ACTIVE_LOW : 0) |
-                                   (machine->serial.level ? REDIRECT_LEVEL : 0));
+    io_apic_write(redirection(line) + 1, (uint32_t)cpus[0].apic_id << XAPIC_ID_SHIFT);
+    io_apic_write(redirection(line),
+                  vector | (line->active_low ? REDIRECT_ACTIVE_LOW : 0) | (line->level ? REDIRECT_LEVEL : 0));
+}
+
+void io_apic_mask(const struct acpi_line *line, bool masked) {
+    const uint32_t word = io_apic_read(redirection(line)) & ~REDIRECT_MASKED;
+    io_apic_write(redirection(line), word | (masked ? REDIRECT_MASKED : 0));
+}
+
+bool io_apic_find(uint64_t line, struct acpi_line *out) {
+    if (line < ACPI_ISA_LINES)
+        *out = isa_lines[line];
+    else
+        *out = (struct acpi_line){.input = (uint32_t)line, .active_low = true, .level = true};
+    return line <= UINT32_MAX && out->input >= io_apic_first_input && out->input - io_apic_first_input < io_apic_inputs;
+}
+
+bool apic_message_address(uint64_t *address) {
+    *address = MESSAGE_BASE | (uint64_t)cpus[0].apic_id << MESSAGE_ID_SHIFT;
+    return cpus[0].apic_id <= XAPIC_ID_MAX;
+}
+
+static void init_io_apic(const struct acpi_machine *machine) {
+    io_apic = device_map(machine->io_apic, PAGE_SIZE);
+    region_reserve(machine->io_apic, PAGE_SIZE);
+    region_reserve(MESSAGE_BASE, 1UL << 20); /* local APICs, and where messages go */
+    memcpy(isa_lines, machine->isa, sizeof isa_lines);
+    io_apic_first_input = machine->io_apic_first_input;
+    io_apic_inputs = (io_apic_read(IO_APIC_VERSION) >> 16 & 0xff) + 1;
+    io_apic_connect(&isa_lines[ACPI_ISA_SERIAL], VECTOR_SERIAL);
 }
 
 void apic_init(const struct acpi_machine *machine) {
@@ -118,7 +160,7 @@ void apic_init(const struct acpi_machine *machine) {
     if (!cpu_features.x2apic)
         local_apic = device_map(base & 0xfffff000UL, PAGE_SIZE);
     apic_init_cpu();
-    route_serial(machine);
+    init_io_apic(machine);
 }
 
 /* --- Interrupts to other CPUs ------------------------------------------------------------------------------------- */

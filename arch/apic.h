@@ -8,14 +8,17 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct acpi_line;
 struct acpi_machine;
 
-#define VECTOR_TIMER      0x20
-#define VECTOR_SERIAL     0x24
-#define VECTOR_RESCHEDULE 0xf0
-#define VECTOR_SHOOTDOWN  0xf1
-#define VECTOR_STOP       0xf2
-#define VECTOR_SPURIOUS   0xff
+#define VECTOR_TIMER        0x20
+#define VECTOR_SERIAL       0x24
+#define VECTOR_DEVICE_FIRST 0x30 /* kernel/interrupt.c gives them out, up to but without the next */
+#define VECTOR_DEVICE_END   0xf0
+#define VECTOR_RESCHEDULE   0xf0
+#define VECTOR_SHOOTDOWN    0xf1
+#define VECTOR_STOP         0xf2
+#define VECTOR_SPURIOUS     0xff
 
 /* The highest id that can be sent to: 254 without x2APIC, where 255 means everyone. Needs only CPUID. */
 uint32_t apic_id_max(void);
@@ -44,6 +47,17 @@ void apic_send_nmi(unsigned cpu);
 /* Resets a CPU, which then waits for apic_send_start(): it begins in real mode at physical address `page` < 1 MiB. */
 void apic_send_init(unsigned cpu);
 void apic_send_start(unsigned cpu, uint64_t page);
+
+/*
+ * An interrupt line, as kernel/interrupt.h has it. False: no such line. Constant after apic_init().
+ */
+bool io_apic_find(uint64_t line, struct acpi_line *out);
+/* Has a line interrupt the boot CPU at `vector`; masks it or not. One caller at a time, interrupts off. */
+void io_apic_connect(const struct acpi_line *line, unsigned vector);
+void io_apic_mask(const struct acpi_line *line, bool masked);
+
+/* Where a device writes a vector to interrupt the boot CPU with it. False: its id is too large for that. */
+bool apic_message_address(uint64_t *address);
 
 /* Acknowledges the interrupt in service. Interrupts off. */
 void apic_end_of_interrupt(void);

@@ -1,5 +1,6 @@
 /*
- * Port I/O and the two instructions by which a driver waits. Any context; the ports themselves need their owner's lock.
+ * Port I/O, the two instructions by which a driver waits, and the one for devices that do not see the caches. Any
+ * context; the ports themselves need their owner's lock.
  */
 #ifndef ARCH_IO_H
 #define ARCH_IO_H
@@ -41,6 +42,11 @@ static inline uint32_t io_read32(uint16_t port) {
 
 /* Says that this CPU is in a waiting loop. */
 static inline void cpu_relax(void) { __asm__ volatile("pause" : : : "memory"); }
+
+/* What was written to the line of cache that holds `address` reaches memory before this returns. */
+static inline void cache_write_back(const void *address) {
+    __asm__ volatile("clflush (%0); mfence" : : "r"(address) : "memory");
+}
 
 /* Stops this CPU for good: interrupts off. */
 static inline _Noreturn void cpu_halt_forever(void) {

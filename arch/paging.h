@@ -22,6 +22,7 @@ typedef uint64_t pte_t;
 #define PTE_GLOBAL     (1UL << 8)
 #define PTE_COW        (1UL << 9)  /* software: private, copy before the first write */
 #define PTE_SEEN       (1UL << 10) /* software: counted already, while mm/view_set.c goes over windows */
+#define PTE_DEVICE     (1UL << 11) /* software, user half: registers of a region (mm/region.h), not a frame */
 #define PTE_NO_EXECUTE (1UL << 63)
 #define PTE_ADDRESS    0x000ffffffffff000UL
 

@@ -58,6 +58,8 @@ void smp_find_cpus(const struct boot_info *info) {
     }
 }
 
+const struct acpi_machine *smp_machine(void) { return &machine; }
+
 void smp_init_apic(void) { apic_init(&machine); }
 
 /* --- On the CPU that starts --------------------------------------------------------------------------------------- */

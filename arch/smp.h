@@ -20,6 +20,10 @@ extern unsigned cpus_found;
  */
 void smp_find_cpus(const struct boot_info *info);
 
+/* What ACPI says of the machine. After smp_find_cpus(). */
+struct acpi_machine;
+const struct acpi_machine *smp_machine(void);
+
 /* Sets up the boot CPU's APIC and the I/O APIC as found. Interrupts off, after mm is up. */
 void smp_init_apic(void);
 

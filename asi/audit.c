@@ -14,6 +14,7 @@
 #include "kernel/string.h"
 #include "mm/boot.h"
 #include "mm/ephmap.h"
+#include "mm/region.h"
 #include "mm/roots.h"
 #include "mm/view_set.h"
 
@@ -50,6 +51,8 @@ static bool leaf_allowed(const struct audit *audit, uint64_t address, pte_t entr
     if (slot == SLOT_GLOBAL && address >= SLOT_BASE(SLOT_GLOBAL) + (DEVICE_BASE - GLOBAL_BASE) &&
         (entry & PTE_UNCACHED) == PTE_UNCACHED)
         return true;
+    if (slot < USER_SLOTS && (entry & PTE_DEVICE))
+        return (entry & PTE_UNCACHED) == PTE_UNCACHED && region_has_page(entry & PTE_ADDRESS);
     if (!frame_exists(frame))
         return false;
     const struct frame *info = frame_info(frame);

@@ -9,8 +9,8 @@
 #include "arch/io.h"
 
 enum {
-    PORT_DATA = 0x3f8, /* divisor, low, while DIVISOR_ACCESS */
-    PORT_INTERRUPTS,   /* divisor, high, while DIVISOR_ACCESS */
+    PORT_DATA = SERIAL_PORT_FIRST, /* divisor, low, while DIVISOR_ACCESS */
+    PORT_INTERRUPTS,               /* divisor, high, while DIVISOR_ACCESS */
     PORT_FIFO,
     PORT_LINE_CONTROL,
     PORT_MODEM_CONTROL,
@@ -72,6 +72,8 @@ void serial_write(const char *bytes, size_t count) {
         fifo_room--;
     }
 }
+
+void serial_was_used(void) { fifo_room = 0; }
 
 bool serial_input_ready(void) { return present && (io_read8(PORT_LINE_STATUS) & STATUS_RECEIVED); }
 

@@ -124,14 +124,16 @@ enum device_call_number {
     SYS_INTERRUPT_CREATE = 1034, /* (authority, IRQ line or -1: message-signalled, uint64_t[2] out: address, data,
                                     endpoint, bits) → handle; closing it ends it. NOTIFY on the endpoint */
     SYS_INTERRUPT_DONE = 1035,   /* (interrupt): a line may fire again */
-    SYS_DMA_CREATE = 1036, /* (authority, PCI address) → handle: the function's right to reach memory. One at a time:
+    SYS_DMA_CREATE = 1036,  /* (authority, PCI address) → handle: the function's right to reach memory. One at a time:
                                     EBUSY. When it is closed or its owner dies the device is cut off, then grants end */
-    SYS_DMA_ENABLE = 1037, /* (dma, 0 or 1): bus mastering; off at first */
-    SYS_DMA_MEMORY = 1038, /* (dma, pages ≤ 16, uint64_t out[pages]: device addresses) → memory object, resident
+    SYS_DMA_ENABLE = 1037,  /* (dma, 0 or 1): bus mastering; off at first */
+    SYS_DMA_MEMORY = 1038,  /* (dma, pages ≤ 16, uint64_t out[pages]: device addresses) → memory object, resident
                                     and granted in both directions as long as the dma handle is open */
-    SYS_DMA_GRANT = 1039,  /* (dma, grant, uint64_t out[]: device addresses) → pages: the device may reach them until
+    SYS_DMA_GRANT = 1039,   /* (dma, grant, uint64_t out[]: device addresses) → pages: the device may reach them until
                                     SYS_DMA_REVOKE. RIGHT_DMA. The grant is held meanwhile */
-    SYS_DMA_REVOKE = 1040, /* (dma, grant): the device has finished */
+    SYS_DMA_REVOKE = 1040,  /* (dma, grant): the device has finished */
+    SYS_DMA_FAULTS = 1041,  /* (dma) → how often the device tried to reach what it may not. EOPNOTSUPP: no IOMMU */
+    SYS_RANDOM_SEED = 1042, /* (authority, buffer, bytes): mixed into every process's random numbers. DEVICES */
 };
 
 enum port_operation {

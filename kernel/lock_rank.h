@@ -15,8 +15,12 @@ enum lock_rank {
     RANK_FUTEX,      /* a futex bucket */
     RANK_OBJECT,     /* a memory object's page index and size */
     RANK_VIEWS,      /* who has which object open (mm/ephmap.c) */
+    RANK_DMA,        /* what a device reaches (kernel/dma.c) */
+    RANK_IOMMU,      /* the IOMMUs' registers */
+    RANK_REGIONS,    /* which device registers are whose (mm/region.c) */
     RANK_HEAP_LOCAL, /* a process's LOCAL heap */
     RANK_PROCESSES,  /* the process tree, pids, exit states. From here on: interrupts off */
+    RANK_INTERRUPTS, /* which device interrupt goes to whom */
     RANK_SIGNAL,     /* pending signals and masks of one process */
     RANK_WAIT,       /* a wait queue */
     RANK_TIMER,      /* sleepers */
@@ -24,6 +28,7 @@ enum lock_rank {
     RANK_HEAP,       /* the GLOBAL heap */
     RANK_TABLES,     /* page tables of the GLOBAL region */
     RANK_FRAMES,     /* the free list */
+    RANK_PCI,        /* the ports of PCI configuration space */
     RANK_CONSOLE,    /* the kernel's own messages */
     RANK_COUNT
 };

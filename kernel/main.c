@@ -6,6 +6,7 @@
 #include "arch/cpu.h"
 #include "arch/descriptors.h"
 #include "arch/features.h"
+#include "arch/iommu.h"
 #include "arch/smp.h"
 #include "asi/asi.h"
 #include "asi/control.h"
@@ -20,6 +21,7 @@
 #include "kernel/mistakes.h"
 #include "kernel/options.h"
 #include "kernel/panic.h"
+#include "kernel/pci_config.h"
 #include "kernel/print.h"
 #include "kernel/process_life.h"
 #include "kernel/sched.h"
@@ -30,6 +32,7 @@
 #include "mm/device.h"
 #include "mm/ephmap.h"
 #include "mm/local.h"
+#include "mm/region.h"
 #include "mm/tags.h"
 
 #define INIT_PATH "/sbin/init"
@@ -96,9 +99,12 @@ void kernel_main(const struct boot_info *info) {
     process_init(&kernel_process);
     sched_init_cpu();
     mm_init(info);
+    regions_init(info);
     local_init();
     map_screen(info);
     smp_init_apic();
+    pci_cut_off_all();
+    iommu_init(smp_machine());
     time_init(info->entry_tsc);
     calibrate_timer();
     futex_init();

@@ -7,7 +7,6 @@
  */
 #include "kernel/print.h"
 
-#include <stdbool.h>
 #include <stdint.h>
 
 #include "arch/cpu.h"
@@ -152,18 +151,25 @@ size_t format_string(char *buffer, size_t size, const char *format, ...) {
     return length;
 }
 
-static void write_line(const char *text, size_t length) {
-    uint32_t self = this_cpu->index + 1;
+bool console_hold(void) {
+    bool irq = spin_lock_irq(&console_lock);
+    __atomic_store_n(&printing_cpu, this_cpu->index + 1, __ATOMIC_RELAXED);
+    return irq;
+}
 
-    if (__atomic_load_n(&printing_cpu, __ATOMIC_RELAXED) == self) {
+void console_release(bool irq) {
+    __atomic_store_n(&printing_cpu, 0, __ATOMIC_RELAXED);
+    spin_unlock_irq(&console_lock, irq);
+}
+
+static void write_line(const char *text, size_t length) {
+    if (__atomic_load_n(&printing_cpu, __ATOMIC_RELAXED) == this_cpu->index + 1) {
         console_write(text, length);
         return;
     }
-    bool irq = spin_lock_irq(&console_lock);
-    __atomic_store_n(&printing_cpu, self, __ATOMIC_RELAXED);
+    bool irq = console_hold();
     console_write(text, length);
-    __atomic_store_n(&printing_cpu, 0, __ATOMIC_RELAXED);
-    spin_unlock_irq(&console_lock, irq);
+    console_release(irq);
 }
 
 void console_print(const char *text, size_t bytes) {

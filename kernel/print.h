@@ -6,6 +6,7 @@
 #define KERNEL_PRINT_H
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 /* printf's %d %u %x %lx %lu %ld %zu %p %s %c %% with width and zero padding. One line a call. Any context. */
@@ -13,6 +14,13 @@ void kprintf(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* Text of a program or of the terminal's echo, as it is. Keeps no copy. Any context. */
 void console_print(const char *text, size_t bytes);
+
+/*
+ * The console's ports for somebody else: kernel messages wait meanwhile. Not nested, interrupts off until released;
+ * returns what console_release() needs.
+ */
+bool console_hold(void);
+void console_release(bool irq);
 
 /* Formats into `buffer` (always terminated when size > 0); returns the length that was needed. */
 size_t format_string(char *buffer, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));

@@ -5,7 +5,8 @@
  * Lock: process.local_lock (rank HEAP). Runs in either space; class of all state and output: LOCAL or the caller's
  * stack.
  *
- * Without RDRAND the seed is the TSC alone, which an attacker on the machine can guess: docs/security.md says so.
+ * Without RDRAND the first seed is the TSC alone, which an attacker on the machine can guess, until the driver of a
+ * random number device has brought another (random_seed.c): docs/security.md says so.
  */
 #include "kernel/random.h"
 
@@ -69,7 +70,7 @@ __attribute__((target("rdrnd"))) static uint64_t hardware_random(void) {
     return value;
 }
 
-/* The parent's key, which fork copied, stays in the mix: a child is never seeded worse than its parent. */
+/* The key that came from the parent stays in the mix: a child is never seeded worse than its parent. */
 static void reseed(struct random_state *state, uint32_t owner) {
     uint32_t discarded[KEY_WORDS];
 
@@ -81,6 +82,26 @@ static void reseed(struct random_state *state, uint32_t owner) {
     state->counter ^= (uint64_t)owner << 32;
     state->owner = owner;
     next_block(state, discarded);
+}
+
+/* The caller's key moves on behind what it gives away, and does not follow from it. */
+void random_split(struct random_state *child) {
+    struct random_state *state = &LOCAL->random;
+
+    if (state->owner != process_current()->id)
+        reseed(state, process_current()->id);
+    *child = (struct random_state){.owner = 0};
+    next_block(state, child->key);
+}
+
+void random_stir(struct random_state *state, const uint32_t seed[KEY_WORDS], uint64_t which) {
+    struct random_state source = {.counter = which};
+    uint32_t block[KEY_WORDS];
+
+    memcpy(source.key, seed, sizeof(source.key));
+    next_block(&source, block);
+    for (unsigned i = 0; i < KEY_WORDS; i++)
+        state->key[i] ^= block[i];
 }
 
 void random_bytes(void *to, size_t bytes) {

@@ -1,7 +1,10 @@
 /*
- * getrandom. The bytes pass through this thread's stack (LOCAL) and nowhere else. Any space; may sleep.
+ * getrandom, and the seed that a device's driver brings. The bytes pass through this thread's stack (LOCAL) and
+ * nowhere else. Any space; may sleep.
  */
 #include "arch/uaccess.h"
+#include "kernel/authority.h"
+#include "kernel/ipc_abi.h"
 #include "kernel/random.h"
 #include "kernel/signal.h"
 #include "kernel/syscall_table.h"
@@ -29,4 +32,25 @@ enum status sys_getrandom(struct syscall *call) {
             break;
     }
     return OK;
+}
+
+/* One seed for every RANDOM_SEED_BYTES, the last filled up with zeros. */
+enum status sys_random_seed(struct syscall *call) {
+    vaddr_t from = call->arg[1];
+    uint64_t left = call->arg[2];
+    enum status status = authority_check((int)call->arg[0], RIGHT_DEVICES);
+
+    if (status == OK && (left == 0 || left > CHUNK))
+        status = ERR_INVALID;
+    while (status == OK && left > 0) {
+        uint8_t seed[RANDOM_SEED_BYTES] = {0};
+        size_t part = left < sizeof(seed) ? left : sizeof(seed);
+
+        status = copy_from_user(seed, from, part);
+        if (status == OK)
+            random_seed(seed);
+        from += part;
+        left -= part;
+    }
+    return status;
 }

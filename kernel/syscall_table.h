@@ -187,7 +187,12 @@
     X(1023, grant_copy)
 
 /* kernel/sys_device.c */
-#define SYSCALLS_DEVICE(X)
+#define SYSCALLS_DEVICE(X)                                                                                             \
+    X(1030, pci_config)                                                                                                \
+    X(1031, region_create)                                                                                             \
+    X(1032, ports_create)                                                                                              \
+    X(1033, ports_io)                                                                                                  \
+    X(1042, random_seed)
 
 /* kernel/sys_mount.c */
 #define SYSCALLS_MOUNT(X)

@@ -11,6 +11,7 @@
 #include "kernel/string.h"
 #include "mm/ephmap.h"
 #include "mm/object.h"
+#include "mm/region.h"
 #include "mm/tag_check.h"
 #include "mm/vm_areas.h"
 #include "mm/vm_pages.h"
@@ -61,6 +62,12 @@ static inline enum status map_zero_page(struct process *process, const struct vm
     if (status == OK)
         set_entry(process, entry, page_entry(area, frame, area->protection & VM_WRITE));
     return status;
+}
+
+static inline void map_device_page(struct process *process, const struct vma *area, vaddr_t page, pte_t *entry) {
+    const paddr_t address = region_address(area->region) + area->offset + (page - area->start);
+
+    set_entry(process, entry, page_entry_at(area, address, area->protection & VM_WRITE));
 }
 
 /* Gives back a reference that was, or was to be, an entry's. */
@@ -177,6 +184,10 @@ enum status fault_page(vaddr_t address, bool write, bool execute, int *si_code) 
     status = user_pte_create(address, &entry);
     if (status != OK)
         return status;
+    if (!*entry && area->region) {
+        map_device_page(process, area, address, entry);
+        return OK;
+    }
     if (!*entry)
         return area->object ? map_object_page(process, area, address, entry, write)
                             : map_zero_page(process, area, entry);

@@ -184,6 +184,7 @@ static void copy_head(struct process *child, void *to) {
     struct process *parent = process_current();
     bool irq = spin_lock_irq(&parent->signal_lock);
     memcpy(to, LOCAL, PAGE_SIZE);
+    random_split(&((struct local *)to)->random);
     child->ignored = parent->ignored;
     child->caught = parent->caught;
     spin_unlock_irq(&parent->signal_lock, irq);
@@ -196,7 +197,6 @@ enum status local_fork(struct process *child) {
     enum status status = OK;
     builder_begin(&builder, child);
     spin_lock(lock);
-    LOCAL->random.owner = 0; /* both seed anew: neither may know what the other draws */
     for (vaddr_t address = LOCAL_BASE; address < LOCAL->heap.end && status == OK; address += PAGE_SIZE) {
         frame_t frame;
         pte_t *pte;

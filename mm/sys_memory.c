@@ -6,6 +6,7 @@
  */
 #include "kernel/file.h"
 #include "kernel/syscall_table.h"
+#include "mm/region.h"
 #include "mm/vm.h"
 
 /* Linux's numbers. */
@@ -58,7 +59,9 @@ static enum status map_file(int fd, struct vm_map_request *request, vaddr_t *add
 
     if (status != OK)
         return status;
-    status = file_mappable(file, &request->object, &readable, &writable);
+    request->region = region_of(file, &readable, &writable);
+    if (!request->region)
+        status = file_mappable(file, &request->object, &readable, &writable);
     if (status == OK && !readable)
         status = ERR_ACCESS;
     request->writable_file = writable;

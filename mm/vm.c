@@ -10,6 +10,7 @@
 #include "mm/ephmap.h"
 #include "mm/heap.h"
 #include "mm/object.h"
+#include "mm/region.h"
 #include "mm/vm_areas.h"
 #include "mm/vm_pages.h"
 
@@ -33,6 +34,14 @@ static bool round_range(vaddr_t address, uint64_t *bytes) {
     return true;
 }
 
+static enum status check_region(const struct vm_map_request *request) {
+    const uint64_t bytes = page_ceil(request->bytes), size = region_bytes(request->region);
+
+    if (!request->shared || bytes > size || request->offset > size - bytes)
+        return ERR_INVALID;
+    return request->protection & VM_EXECUTE ? ERR_ACCESS : OK;
+}
+
 /* What the request asks for, place aside, as an area. */
 static enum status describe(const struct vm_map_request *request, struct vma *area) {
     enum status status = check_protection(request->protection);
@@ -45,14 +54,17 @@ static enum status describe(const struct vm_map_request *request, struct vma *ar
         return ERR_NO_MEMORY;
     if (request->object && request->offset > UINT64_MAX - page_ceil(request->bytes))
         return ERR_OVERFLOW;
+    if (request->region && (status = check_region(request)) != OK)
+        return status;
     *area = (struct vma){
         .protection = (uint8_t)request->protection,
         .shared = request->shared,
         .grows_down = request->grows_down && !request->object && !request->shared,
-        .may_write = !request->shared || !request->object || request->writable_file,
+        .may_write = !request->shared || (!request->object && !request->region) || request->writable_file,
         .maker = user_half_is_lent(process_current()) ? process_current()->id : 0,
         .object = request->object,
-        .offset = request->object ? request->offset : 0,
+        .region = request->region,
+        .offset = request->object || request->region ? request->offset : 0,
         .object_limit = VMA_NO_LIMIT,
     };
     if (request->object && request->file_bytes && request->file_bytes < page_ceil(request->bytes))
@@ -143,7 +155,7 @@ static void populate(vaddr_t start, vaddr_t end, bool write) {
 }
 
 enum status vm_map(const struct vm_map_request *request, vaddr_t *address) {
-    bool make_object = request->shared && !request->object;
+    bool make_object = request->shared && !request->object && !request->region;
     struct vma area;
     struct mutex *lock;
     enum status status = describe(request, &area);
@@ -188,7 +200,7 @@ static enum status check_areas(const struct vm *vm, vaddr_t start, vaddr_t end, 
     for (; start < end; start = area->end, area = area->next) {
         if (!area || area->start > start)
             return ERR_NO_MEMORY;
-        if (protection & VM_WRITE && !area->may_write)
+        if ((protection & VM_WRITE && !area->may_write) || (protection & VM_EXECUTE && area->region))
             return ERR_ACCESS;
     }
     return OK;

@@ -13,6 +13,7 @@
 
 struct memory_object;
 struct process;
+struct region;
 struct vma;
 
 #define VM_AREAS_MAX   65530UL           /* areas of one process, as Linux has it */
@@ -45,7 +46,8 @@ struct vm_map_request {
     unsigned protection; /* enum vm_protection bits */
     bool fixed, no_replace, shared, grows_down, populate;
     struct memory_object *object; /* NULL: anonymous. The area takes a reference of its own */
-    uint64_t offset;              /* in the object, page-aligned */
+    struct region *region;        /* device registers instead: shared, not executable. Likewise */
+    uint64_t offset;              /* in object or region, page-aligned */
     uint64_t file_bytes;          /* private file mappings by exec: bytes behind this are zero (0: no such limit) */
     bool writable_file;           /* a shared mapping may be made writable */
 };

@@ -9,9 +9,12 @@
 
 #include "mm/heap.h"
 #include "mm/object.h"
+#include "mm/region.h"
 #include "mm/vm_pages.h"
 
 void area_ref_object(const struct vma *area) {
+    if (area->region)
+        region_ref(area->region);
     if (!area->object)
         return;
     object_ref(area->object);
@@ -19,6 +22,8 @@ void area_ref_object(const struct vma *area) {
 }
 
 void area_unref_object(const struct vma *area) {
+    if (area->region)
+        region_unref(area->region);
     if (!area->object)
         return;
     __atomic_sub_fetch(&area->object->mappings, 1, __ATOMIC_RELAXED);
@@ -84,7 +89,7 @@ static struct vma *cut_out(struct vm *vm, struct vma *area, vaddr_t start, vaddr
         if (area->start < start) {
             vma_set_bounds(vm, area, area->start, start);
         } else if (area->end > end) {
-            if (area->object)
+            if (vma_is_backed(area))
                 area->offset += end - area->start;
             vma_set_bounds(vm, area, end, area->end);
         } else {

@@ -29,8 +29,8 @@ static inline bool area_is_own(const struct vma *area) {
 }
 
 /*
- * The reference on its object that an area holds, if it has one, and the return of it: for lent areas nothing is
- * done.
+ * The reference on its object or region that an area holds, if it has one, and the return of it: for lent areas
+ * nothing is done.
  */
 void area_take_object(const struct vma *area);
 void area_drop_object(const struct vma *area);

@@ -46,7 +46,7 @@ static void search(struct cut *cut, frame_t table, unsigned level) {
     pte_t *view = ephmap_scratch(table);
     const unsigned entries = level == 4 ? USER_SLOTS : TABLE_ENTRIES;
     for (unsigned i = 0; i < entries; i++) {
-        if (view[i] == 0)
+        if (view[i] == 0 || (level == 1 && view[i] & PTE_DEVICE))
             continue;
         const frame_t frame = pte_frame(view[i]);
         if (level > 1) {

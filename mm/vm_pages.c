@@ -28,7 +28,8 @@ bool pages_unmap(struct gather *gather, vaddr_t start, vaddr_t end) {
                 tag_check_weakened(process_current(), address);
                 gather_page(gather, address);
             }
-            gather_release(gather, pte_frame(old));
+            if (!(old & PTE_DEVICE))
+                gather_release(gather, pte_frame(old));
         }
     }
     return tables;
@@ -41,15 +42,16 @@ void pages_protect(struct gather *gather, const struct vma *area, vaddr_t start,
         pte_t *entry = user_pte(address);
 
         for (vaddr_t stop = table_end(address, end); address < stop; address += PAGE_SIZE, entry++) {
-            frame_t frame = pte_frame(*entry);
+            pte_t old = *entry;
 
-            if (!*entry)
+            if (!old)
                 continue;
-            if (pte_present(*entry)) {
+            if (pte_present(old)) {
                 tag_check_weakened(process_current(), address);
                 gather_page(gather, address);
             }
-            *entry = page_entry(area, frame, writable && (area->shared || frame_is_exclusive(frame)));
+            *entry = page_entry_at(area, old & PTE_ADDRESS,
+                                   writable && (area->shared || frame_is_exclusive(pte_frame(old))));
         }
     }
 }

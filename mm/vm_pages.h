@@ -30,8 +30,8 @@ static inline bool frame_is_exclusive(frame_t frame) {
 /*
  * The one place that says what an area's rights mean for the hardware. `write`: now; else a private one copies first.
  */
-static inline pte_t page_entry(const struct vma *area, frame_t frame, bool write) {
-    pte_t entry = frame_address(frame) | PTE_USER | PTE_ACCESSED;
+static inline pte_t page_entry_at(const struct vma *area, paddr_t address, bool write) {
+    pte_t entry = address | PTE_USER | PTE_ACCESSED;
 
     if (area->protection)
         entry |= PTE_PRESENT;
@@ -39,7 +39,13 @@ static inline pte_t page_entry(const struct vma *area, frame_t frame, bool write
         entry |= PTE_WRITE | PTE_DIRTY;
     else if (!area->shared && area->protection & VM_WRITE)
         entry |= PTE_COW;
+    if (area->region)
+        entry |= PTE_DEVICE | PTE_UNCACHED;
     return area->protection & VM_EXECUTE ? entry : entry | PTE_NO_EXECUTE;
+}
+
+static inline pte_t page_entry(const struct vma *area, frame_t frame, bool write) {
+    return page_entry_at(area, frame_address(frame), write);
 }
 
 /* Takes out every entry of the range and drops what it refers to; returns whether there were tables at all. */

@@ -38,7 +38,7 @@ bool vm_range_mapped(vaddr_t address, uint64_t bytes) {
 
 static bool any_object(const struct vm *vm, vaddr_t start, vaddr_t end) {
     for (const struct vma *area = vma_find(vm, start); area && area->start < end; area = area->next)
-        if (area->object)
+        if (vma_is_backed(area))
             return true;
     return false;
 }
@@ -104,7 +104,7 @@ enum status vm_futex_key(vaddr_t address, struct memory_object **object, uint64_
 
     *object = NULL;
     *offset = 0;
-    if (!area || area->start > address || !area->protection) {
+    if (!area || area->start > address || !area->protection || area->region) {
         status = ERR_FAULT;
     } else if (area->shared) {
         *object = area->object;

@@ -70,6 +70,8 @@ static enum status remap(struct vm *vm, const struct vm_remap_request *request, 
 
     if (!area || area->start > start || area->end < end)
         return ERR_FAULT;
+    if (area->region && request->new_bytes > request->bytes)
+        return ERR_FAULT; /* as Linux says of what must not grow */
     if (request->fixed)
         return move_to_fixed(vm, request, *address);
     *address = start;

@@ -239,7 +239,7 @@ void vma_split(struct vm *vm, struct vma *area, struct vma *upper, vaddr_t at) {
     assert(area->start < at && at < end);
     *upper = *area;
     upper->start = at;
-    if (upper->object)
+    if (vma_is_backed(upper))
         upper->offset += at - area->start;
     upper->grows_down = false;
     vma_set_bounds(vm, area, area->start, at);
@@ -249,10 +249,10 @@ void vma_split(struct vm *vm, struct vma *area, struct vma *upper, vaddr_t at) {
 
 bool vma_joinable(const struct vma *lower, const struct vma *upper) {
     if (lower->end != upper->start || lower->protection != upper->protection || lower->object != upper->object ||
-        lower->shared != upper->shared || lower->may_write != upper->may_write || lower->maker != upper->maker ||
-        lower->grows_down || upper->grows_down)
+        lower->region != upper->region || lower->shared != upper->shared || lower->may_write != upper->may_write ||
+        lower->maker != upper->maker || lower->grows_down || upper->grows_down)
         return false;
-    return !lower->object ||
+    return !vma_is_backed(lower) ||
            (lower->offset + (lower->end - lower->start) == upper->offset && lower->object_limit == upper->object_limit);
 }
 

@@ -15,6 +15,7 @@
 #include "mm/vm.h"
 
 struct memory_object;
+struct region;
 
 /* One range of pages with the same rights and the same backing. Protected by user_space->lock. */
 struct vma {
@@ -31,12 +32,16 @@ struct vma {
     bool may_write;     /* mprotect may add VM_WRITE */
     uint32_t maker;     /* id of the vfork child that made it in its parent's user half; else 0. See mm/vm_share.c */
 
-    struct memory_object *object; /* NULL: anonymous */
-    uint64_t offset;              /* byte of the object at `start`, whole pages */
+    struct memory_object *object; /* NULL: anonymous, or a region */
+    struct region *region;        /* device registers, always shared; or NULL */
+    uint64_t offset;              /* byte of object or region at `start`, whole pages */
     uint64_t object_limit;        /* private: bytes of the object from here on read as zero (VMA_NO_LIMIT: none) */
 };
 
 #define VMA_NO_LIMIT UINT64_MAX
+
+/* Whether `offset` means something. */
+static inline bool vma_is_backed(const struct vma *area) { return area->object || area->region; }
 
 /* The first area that ends behind `address` (it holds the address or lies above it), or NULL. */
 struct vma *vma_find(const struct vm *vm, vaddr_t address);

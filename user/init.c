@@ -21,7 +21,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { MAX_ARGUMENTS = 256, MAX_TEXT = 65536, STATUS_NOT_STARTED = 127 };
+#include "user/lib/native.h"
+
+enum { MAX_ARGUMENTS = 256, MAX_TEXT = 65536, STATUS_NOT_STARTED = 127, AUTHORITY_OF_TESTS = 1000 };
 
 static char cmdline[4096]; /* words separated by blanks */
 static char *arguments[MAX_ARGUMENTS + 1];
@@ -140,6 +142,15 @@ static bool plan_program(void) {
     return true;
 }
 
+/* Tests of drivers and mounts need what only process 1 gets: they have it as this descriptor. */
+static void give_tests_authority(void) {
+    int handle = authority();
+    if (handle >= 0) {
+        dup2(handle, AUTHORITY_OF_TESTS);
+        close(handle);
+    }
+}
+
 static bool plan(void) {
     if (strcmp(run, "bench") == 0) {
         plan_bench();
@@ -147,6 +158,7 @@ static bool plan(void) {
         return plan_program();
     } else if (strcmp(run, "tests") == 0) {
         add_argument("/tests/runner");
+        give_tests_authority();
     } else if (strcmp(run, "shell") == 0) {
         add_argument("/bin/sh");
     } else if (strcmp(run, "torture") == 0) {

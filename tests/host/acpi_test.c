@@ -108,14 +108,16 @@ static void reads_a_machine(unsigned revision) {
     CHECK(acpi_read(&info, &machine));
     CHECK(machine.processor_count == 3 && machine.processors_left_out == 0);
     CHECK(machine.apic_ids[0] == 0 && machine.apic_ids[1] == 2 && machine.apic_ids[2] == 256);
-    CHECK(machine.serial.input == 26 && machine.serial.active_low && machine.serial.level);
+    CHECK(machine.isa[ACPI_ISA_SERIAL].input == 26 && machine.isa[ACPI_ISA_SERIAL].active_low &&
+          machine.isa[ACPI_ISA_SERIAL].level);
     CHECK(machine.io_apic == 0xfec01000U && machine.io_apic_first_input == 24);
     drop_views();
 }
 
 /* As on every PC. */
 static void check_usual(const struct acpi_machine *machine) {
-    CHECK(machine->processor_count == 0 && machine->serial.input == 4 && !machine->serial.level);
+    CHECK(machine->processor_count == 0 && machine->isa[ACPI_ISA_SERIAL].input == 4 &&
+          !machine->isa[ACPI_ISA_SERIAL].level);
     CHECK(machine->io_apic == 0xfec00000U && machine->io_apic_first_input == 0);
 }
 
@@ -163,7 +165,7 @@ static void survives(void) {
     }
     acpi_read(&info, &machine);
     CHECK(machine.processor_count <= CPU_MAX && machine.io_apic != 0);
-    CHECK(machine.io_apic_first_input <= machine.serial.input);
+    CHECK(machine.io_apic_first_input <= machine.isa[ACPI_ISA_SERIAL].input);
     drop_views();
 }
 

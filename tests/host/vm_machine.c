@@ -67,6 +67,12 @@ static bool fails(void) { return fail_after && --fail_after == 0; }
 
 void machine_fail_after(unsigned allocations) { fail_after = allocations; }
 
+/* No device here: areas of regions do not occur. */
+paddr_t region_address(const struct region *region) { return (paddr_t)(uintptr_t)region; }
+uint64_t region_bytes(const struct region *region) { return (uint64_t)(uintptr_t)region; }
+void region_ref(struct region *region) { (void)region; }
+void region_unref(struct region *region) { (void)region; }
+
 enum status frame_alloc(enum frame_class class, uint32_t owner, frame_t *out) {
     if (fails())
         return ERR_NO_MEMORY;

@@ -36,4 +36,52 @@ static inline int handle_mint(int handle, uint32_t keep, uint64_t badge) {
 static inline long handle_rights(int handle) { return syscall(SYS_HANDLE_RIGHTS, handle); }
 static inline int authority(void) { return (int)syscall(SYS_AUTHORITY); }
 
+/* --- Devices ------------------------------------------------------------------------------------------------------ */
+
+static inline long pci_config_read(int authority_handle, uint32_t function, uint32_t offset, uint32_t width) {
+    return syscall(SYS_PCI_CONFIG, authority_handle, function, offset, width, 0, 0);
+}
+static inline long pci_config_write(int authority_handle, uint32_t function, uint32_t offset, uint32_t width,
+                                    uint32_t value) {
+    return syscall(SYS_PCI_CONFIG, authority_handle, function, offset, width, 1, value);
+}
+static inline int region_create(int authority_handle, uint64_t address, uint64_t bytes) {
+    return (int)syscall(SYS_REGION_CREATE, authority_handle, address, bytes);
+}
+static inline int ports_create(int authority_handle, uint64_t first, uint64_t count) {
+    return (int)syscall(SYS_PORTS_CREATE, authority_handle, first, count);
+}
+static inline long ports_read(int ports, enum port_operation operation, uint64_t offset) {
+    return syscall(SYS_PORTS_IO, ports, operation, offset, 0, 0);
+}
+static inline long ports_write(int ports, enum port_operation operation, uint64_t offset, uint64_t value) {
+    return syscall(SYS_PORTS_IO, ports, operation, offset, value, 0);
+}
+static inline long ports_write_bytes(int ports, uint64_t offset, const void *bytes, size_t count) {
+    return syscall(SYS_PORTS_IO, ports, PORT_WRITE_BYTES, offset, bytes, count);
+}
+/* Message-signalled: message[] gets the address and the data that the device is to write. */
+static inline int interrupt_create(int authority_handle, uint64_t message[2], int endpoint, uint64_t bits) {
+    return (int)syscall(SYS_INTERRUPT_CREATE, authority_handle, -1L, message, endpoint, bits);
+}
+static inline int interrupt_create_line(int authority_handle, uint64_t line, int endpoint, uint64_t bits) {
+    return (int)syscall(SYS_INTERRUPT_CREATE, authority_handle, line, NULL, endpoint, bits);
+}
+static inline int interrupt_done(int interrupt) { return (int)syscall(SYS_INTERRUPT_DONE, interrupt); }
+static inline int dma_create(int authority_handle, uint32_t function) {
+    return (int)syscall(SYS_DMA_CREATE, authority_handle, function);
+}
+static inline int dma_enable(int dma, int on) { return (int)syscall(SYS_DMA_ENABLE, dma, on); }
+static inline int dma_memory(int dma, unsigned pages, uint64_t *addresses) {
+    return (int)syscall(SYS_DMA_MEMORY, dma, pages, addresses);
+}
+static inline int dma_grant(int dma, int grant, uint64_t *addresses) {
+    return (int)syscall(SYS_DMA_GRANT, dma, grant, addresses);
+}
+static inline int dma_revoke(int dma, int grant) { return (int)syscall(SYS_DMA_REVOKE, dma, grant); }
+static inline long dma_faults(int dma) { return syscall(SYS_DMA_FAULTS, dma); }
+static inline int random_seed(int authority_handle, const void *bytes, size_t count) {
+    return (int)syscall(SYS_RANDOM_SEED, authority_handle, bytes, count);
+}
+
 #endif

@@ -10,6 +10,9 @@
 
 #include "asi/abi.h"
 
+/* The descriptor of an authority with every right, which init gives the tests. */
+enum { TEST_AUTHORITY = 1000 };
+
 extern const char *const penumbra_mode_names[ASI_MODES];
 
 long penumbra_call(long op, long argument, void *buffer, size_t size);
