@@ -43,6 +43,15 @@ void endpoint_notify(struct endpoint *endpoint, uint64_t bits);
 /* Whether somebody can receive on it, now or later. */
 bool endpoint_is_alive(const struct endpoint *endpoint);
 
+/* A new one behind a file with every right of an endpoint. ERR_NO_MEMORY, ERR_TOO_MANY_FILES. */
+MUST_USE enum status endpoint_create(struct file **out);
+
+/*
+ * When nobody can receive on `endpoint` any more, `target` is notified; at once if so already. As long as both live
+ * there is one watch for the two, with the bits of all. ERR_NO_MEMORY.
+ */
+MUST_USE enum status endpoint_watch(struct endpoint *endpoint, struct endpoint *target, uint64_t bits);
+
 /*
  * The endpoint behind a descriptor of the calling process, with a reference. ERR_BAD_HANDLE, ERR_INVALID (it is
  * something else), ERR_ACCESS (a right is missing). `badge` may be NULL.

@@ -8,6 +8,7 @@
 #include "arch/cpu.h"
 #include "asi/asi.h"
 #include "kernel/assert.h"
+#include "kernel/call.h"
 #include "kernel/futex.h"
 #include "kernel/local.h"
 #include "kernel/process.h"
@@ -111,6 +112,7 @@ enum status process_begin_exec(void) {
         global_free(fresh, sizeof *fresh);
         return status;
     }
+    calls_abandon();
     if (fresh != NULL) {
         end_vfork_share(process);
         process->user_space = fresh;
@@ -142,6 +144,7 @@ static void give_children_to_init(struct process *process) {
 static void take_process_down(struct process *process) {
     struct gather gather;
     timers_forget_process(process);
+    calls_abandon();
     handles_close_all();
     if (shares_user_half(process)) {
         end_vfork_share(process);
@@ -181,6 +184,7 @@ void thread_exit(int status) {
     self->exiting = true;
     spin_unlock_irq(&processes_lock, irq);
     futex_thread_exit();
+    message_free_spare();
     signal_mask_set(UINT64_MAX);
     irq = spin_lock_irq(&processes_lock);
     process->cpu_time += thread_cpu_time();

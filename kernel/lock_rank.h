@@ -18,10 +18,12 @@ enum lock_rank {
     RANK_DMA,        /* what a device reaches (kernel/dma.c) */
     RANK_IOMMU,      /* the IOMMUs' registers */
     RANK_REGIONS,    /* which device registers are whose (mm/region.c) */
+    RANK_SERVER,     /* which endpoint is a server's */
     RANK_HEAP_LOCAL, /* a process's LOCAL heap */
     RANK_PROCESSES,  /* the process tree, pids, exit states. From here on: interrupts off */
     RANK_INTERRUPTS, /* which device interrupt goes to whom */
     RANK_SIGNAL,     /* pending signals and masks of one process */
+    RANK_IPC,        /* who waits for whom at endpoints */
     RANK_WAIT,       /* a wait queue */
     RANK_TIMER,      /* sleepers */
     RANK_RUN_QUEUE,  /* a CPU's run queue */

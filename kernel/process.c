@@ -67,6 +67,7 @@ void process_init(struct process *process) {
     list_init(&process->threads);
     list_init(&process->dead_threads);
     list_init(&process->view_sets);
+    list_init(&process->calls);
     wait_queue_init(&process->child_exited);
     wait_queue_init(&process->vfork_released);
     wait_queue_init(&process->thread_left);

@@ -42,6 +42,7 @@ struct process {
     struct list children, sibling_link, all_link;
     struct list threads;      /* of struct thread.process_link */
     struct list dead_threads; /* likewise; left for good, their stacks clean: for reuse */
+    struct list calls;        /* received and not answered: struct call.link. Protected by ipc_lock */
     unsigned thread_count;    /* those of `threads`, and those that are ending but not off their stacks yet */
     uint32_t group, session;
     bool dying;  /* its last thread has begun to take it down */

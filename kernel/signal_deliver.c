@@ -6,6 +6,7 @@
  */
 #include "arch/cpu.h"
 #include "arch/fpu.h"
+#include "kernel/ipc_abi.h"
 #include "kernel/local.h"
 #include "kernel/print.h"
 #include "kernel/signal_internal.h"
@@ -19,7 +20,7 @@ static bool never_restarts(uint64_t number) {
         35 /* nanosleep */,    65 /* semop */,       128 /* sigtimedwait */,
         130 /* sigsuspend */,  220 /* semtimedop */, 230 /* clock_nanosleep */,
         232 /* epoll_wait */,  270 /* pselect6 */,   271 /* ppoll */,
-        281 /* epoll_pwait */,
+        281 /* epoll_pwait */, SYS_IPC_RECEIVE,      SYS_IPC_REPLY_RECEIVE,
     };
     for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
         if (numbers[i] == number)

@@ -6,6 +6,7 @@
 #ifndef KERNEL_SYSCALL_TABLE_H
 #define KERNEL_SYSCALL_TABLE_H
 
+#include "kernel/ipc_abi.h"
 #include "kernel/syscall.h"
 
 /* kernel/sys_file.c, sys_name.c, sys_poll.c, … */
@@ -175,9 +176,16 @@
 
 /* kernel/sys_endpoint.c, sys_authority.c */
 #define SYSCALLS_IPC(X)                                                                                                \
-    X(1010, authority)                                                                                                 \
-    X(1012, handle_mint)                                                                                               \
-    X(1013, handle_rights)
+    X(SYS_IPC_CALL, ipc_call)                                                                                          \
+    X(SYS_IPC_RECEIVE, ipc_receive)                                                                                    \
+    X(SYS_IPC_REPLY, ipc_reply)                                                                                        \
+    X(SYS_IPC_REPLY_RECEIVE, ipc_reply_receive)                                                                        \
+    X(SYS_IPC_NOTIFY, ipc_notify)                                                                                      \
+    X(SYS_AUTHORITY, authority)                                                                                        \
+    X(SYS_ENDPOINT_CREATE, endpoint_create)                                                                            \
+    X(SYS_HANDLE_MINT, handle_mint)                                                                                    \
+    X(SYS_HANDLE_RIGHTS, handle_rights)                                                                                \
+    X(SYS_ENDPOINT_WATCH, endpoint_watch)
 
 /* kernel/sys_object.c */
 #define SYSCALLS_OBJECT(X)                                                                                             \

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "kernel/call.h"
 #include "kernel/list.h"
 #include "kernel/status.h"
 #include "kernel/wait.h"
@@ -68,6 +69,11 @@ struct thread {
     uint64_t affinity;             /* the CPUs it may run on: a bit each. Guarded by the run queue's lock */
     uint64_t slice_end;            /* time_monotonic() at which it has had its share */
     uint64_t cpu_time, started_at; /* nanoseconds used; when it was last put on a CPU */
+
+    struct call call;                     /* that it makes, while it waits for the answer */
+    struct reception reception;           /* that it waits in, or what the last one brought */
+    uint64_t unanswered;                  /* token of the call it received last, or 0. Guarded by the thread itself */
+    struct message_buffer *spare_message; /* empty, or NULL. Guarded by the thread itself */
 
     uint64_t signal_mask; /* blocked. Written by the thread itself; read by senders under rank SIGNAL */
     uint64_t saved_mask;  /* for sigsuspend/ppoll: restored after the handler */

@@ -37,17 +37,24 @@ static void give_node_back(struct waiter *waiter) {
         self->wait_nodes_used &= ~(1U << (waiter->node - self->wait_nodes));
 }
 
+static void begin(struct thread *self) {
+    if (self->waiting)
+        return;
+    self->waiting = true;
+    self->wake_pending = false;
+    self->timed_out = false;
+}
+
+void wait_begin_alone(void) { begin(thread_current()); }
+void wait_end_alone(void) { thread_current()->waiting = false; }
+
 void wait_begin(struct wait_queue *queue, struct waiter *waiter) {
     struct thread *self = thread_current();
     waiter->queue = queue;
     waiter->node = choose_node(waiter);
     waiter->node->thread = self;
     bool irq = spin_lock_irq(&queue->lock);
-    if (!self->waiting) {
-        self->waiting = true;
-        self->wake_pending = false;
-        self->timed_out = false;
-    }
+    begin(self);
     list_push_back(&queue->waiters, &waiter->node->link);
     spin_unlock_irq(&queue->lock, irq);
     __atomic_thread_fence(__ATOMIC_SEQ_CST); /* in the queue before the caller reads its condition: see wake_all() */
@@ -61,9 +68,9 @@ void wait_end(struct waiter *waiter) {
     thread_current()->waiting = false;
 }
 
-enum status wait_sleep(uint64_t deadline) {
+static enum status sleep_unless(bool (*disturbed)(void), uint64_t deadline) {
     struct thread *self = thread_current();
-    if (signal_pending())
+    if (disturbed())
         return ERR_RESTART;
     if (deadline != WAIT_FOREVER) {
         if (deadline <= time_monotonic())
@@ -78,8 +85,11 @@ enum status wait_sleep(uint64_t deadline) {
     __atomic_thread_fence(__ATOMIC_SEQ_CST); /* … and one before is seen in the caller's condition */
     if (self->timed_out)
         return ERR_TIMED_OUT;
-    return signal_pending() ? ERR_RESTART : OK;
+    return disturbed() ? ERR_RESTART : OK;
 }
+
+enum status wait_sleep(uint64_t deadline) { return sleep_unless(signal_pending, deadline); }
+enum status wait_sleep_killable(uint64_t deadline) { return sleep_unless(signal_killed, deadline); }
 
 void wait_sleep_uninterruptible(void) {
     sched_sleep(false);

@@ -57,6 +57,13 @@ MUST_USE enum status wait_sleep(uint64_t deadline);
 /* The same, deaf to signals other than none at all: for short waits inside the kernel. */
 void wait_sleep_uninterruptible(void);
 
+/* For one who is in no queue, since its wakers know it: calls sched_wake(). Whatever says so is guarded by a lock. */
+void wait_begin_alone(void);
+void wait_end_alone(void);
+
+/* wait_sleep() that only a signal which kills ends early. */
+MUST_USE enum status wait_sleep_killable(uint64_t deadline);
+
 /* Wakes all, or the first `count`; returns how many. Any context. */
 unsigned wake_all(struct wait_queue *queue);
 unsigned wake_some(struct wait_queue *queue, unsigned count);

@@ -5,7 +5,8 @@
 
 #include <errno.h>
 
-static int exchange(long number, uint64_t first, struct ipc *ipc) {
+/* Leaves in *ipc what came, unless `came` is false. */
+static int exchange(long number, uint64_t first, struct ipc *ipc, int came) {
     register uint64_t rdi __asm__("rdi") = first;
     register uint64_t rsi __asm__("rsi") = ipc->label;
     register uint64_t rdx __asm__("rdx") = ipc->word[0];
@@ -21,13 +22,16 @@ static int exchange(long number, uint64_t first, struct ipc *ipc) {
         errno = (int)-status;
         return -1;
     }
-    *ipc = (struct ipc){.label = (uint32_t)rsi, .word = {rdx, r10, r8}, .badge = rdi, .token = r9, .extra = ipc->extra};
+    if (came) {
+        *ipc = (struct ipc){
+            .label = (uint32_t)rsi, .word = {rdx, r10, r8}, .badge = rdi, .token = r9, .extra = ipc->extra};
+    }
     return 0;
 }
 
-int ipc_call(int endpoint, struct ipc *ipc) { return exchange(SYS_IPC_CALL, (uint64_t)endpoint, ipc); }
-int ipc_receive(int endpoint, struct ipc *ipc) { return exchange(SYS_IPC_RECEIVE, (uint64_t)endpoint, ipc); }
+int ipc_call(int endpoint, struct ipc *ipc) { return exchange(SYS_IPC_CALL, (uint64_t)endpoint, ipc, 1); }
+int ipc_receive(int endpoint, struct ipc *ipc) { return exchange(SYS_IPC_RECEIVE, (uint64_t)endpoint, ipc, 1); }
 int ipc_reply_receive(int endpoint, struct ipc *ipc) {
-    return exchange(SYS_IPC_REPLY_RECEIVE, (uint64_t)endpoint, ipc);
+    return exchange(SYS_IPC_REPLY_RECEIVE, (uint64_t)endpoint, ipc, 1);
 }
-int ipc_reply(uint64_t token, struct ipc *ipc) { return exchange(SYS_IPC_REPLY, token, ipc); }
+int ipc_reply(uint64_t token, struct ipc *ipc) { return exchange(SYS_IPC_REPLY, token, ipc, 0); }

@@ -1,0 +1,215 @@
+/*
+ * Owns: calls under way, from call_send() to its return.
+ *
+ * A parcel has one holder: the caller until its call is queued and after it has ended, the call itself while it is
+ * queued or answered, the receiver from when it is handed over. So nobody clears or frees a message that he could not
+ * read, and none is in two hands when either side dies.
+ * Locks: ipc_lock. Threads are woken under it, so that neither they nor their calls go away meanwhile. Space: any;
+ * nothing here is more than metadata.
+ */
+#include "kernel/call.h"
+
+#include "arch/cpu.h"
+#include "kernel/assert.h"
+#include "kernel/endpoint_queues.h"
+#include "kernel/process.h"
+#include "kernel/sched.h"
+#include "kernel/thread.h"
+
+struct spinlock ipc_lock = SPINLOCK_INIT(RANK_IPC);
+
+static uint64_t last_token; /* protected by ipc_lock */
+
+static struct thread *caller_of(struct call *call) { return container_of(call, struct thread, call); }
+static struct thread *receiver_of(struct reception *reception) {
+    return container_of(reception, struct thread, reception);
+}
+
+static void wake(struct thread *thread) {
+    if (thread != thread_current())
+        sched_wake(thread);
+}
+
+/* --- With ipc_lock held ------------------------------------------------------------------------------------------- */
+
+static void end_call(struct call *call, enum status status) {
+    list_remove(&call->link);
+    call->state = CALL_ANSWERED;
+    call->status = status;
+    wake(caller_of(call));
+}
+
+static void end_reception(struct reception *reception, enum status status) {
+    list_remove(&reception->link);
+    reception->waiting = false;
+    reception->status = status;
+    wake(receiver_of(reception));
+}
+
+static void hand_over(struct call *call, struct reception *reception) {
+    list_remove(&call->link);
+    list_push_front(&receiver_of(reception)->process->calls, &call->link);
+    call->state = CALL_RECEIVED;
+    call->token = ++last_token;
+    reception->token = call->token;
+    reception->badge = call->badge;
+    reception->parcel = call->parcel;
+    call->parcel = (struct parcel){0};
+    end_reception(reception, OK);
+}
+
+void endpoint_match(struct endpoint *endpoint) {
+    while (!list_empty(&endpoint->receivers)) {
+        struct reception *reception = container_of(endpoint->receivers.next, struct reception, link);
+        if (endpoint->bits != 0) {
+            reception->bits = endpoint->bits;
+            endpoint->bits = 0;
+            end_reception(reception, OK);
+            continue;
+        }
+        if (list_empty(&endpoint->calls))
+            return;
+        struct call *call = container_of(endpoint->calls.next, struct call, link);
+        if (call->parcel.buffer->length > reception->room)
+            end_call(call, ERR_MESSAGE_SIZE);
+        else
+            hand_over(call, reception);
+    }
+}
+
+void endpoint_end_waits(struct endpoint *endpoint) {
+    while (!list_empty(&endpoint->calls))
+        end_call(container_of(endpoint->calls.next, struct call, link), ERR_BROKEN_PIPE);
+    while (!list_empty(&endpoint->receivers))
+        end_reception(container_of(endpoint->receivers.next, struct reception, link), ERR_BROKEN_PIPE);
+}
+
+/* The call of that token among those that the calling process received, or NULL. */
+static struct call *find_received(uint64_t token) {
+    list_for_each(link, &process_current()->calls) {
+        struct call *call = container_of(link, struct call, link);
+        if (call->token == token)
+            return call;
+    }
+    return NULL;
+}
+
+/* --- Waiting ------------------------------------------------------------------------------------------------------ */
+
+static enum status sleep(struct call_patience patience) {
+    return patience.only_killed ? wait_sleep_killable(patience.deadline) : wait_sleep(patience.deadline);
+}
+
+/* A second call of the same thread would use the same record: its wait takes no page faults and calls nobody. */
+enum status call_send(struct endpoint *endpoint, uint64_t badge, struct parcel *parcel, uint32_t room,
+                      struct call_patience patience) {
+    struct call *call = &thread_current()->call;
+    enum status status = OK;
+    ensure(call->state == CALL_NONE);
+    message_settle();
+    bool irq = spin_lock_irq(&ipc_lock);
+    if (endpoint->receive_files == 0) {
+        spin_unlock_irq(&ipc_lock, irq);
+        return ERR_BROKEN_PIPE;
+    }
+    *call = (struct call){.state = CALL_QUEUED, .room = room, .badge = badge, .endpoint = endpoint, .parcel = *parcel};
+    list_push_back(&endpoint->calls, &call->link);
+    wait_begin_alone();
+    endpoint_match(endpoint);
+    spin_unlock_irq(&ipc_lock, irq);
+    while (status == OK && __atomic_load_n(&call->state, __ATOMIC_RELAXED) != CALL_ANSWERED)
+        status = sleep(patience);
+    wait_end_alone();
+    irq = spin_lock_irq(&ipc_lock);
+    if (call->state == CALL_ANSWERED)
+        status = call->status;
+    else
+        list_remove(&call->link); /* whoever has received it answers nobody */
+    call->state = CALL_NONE;
+    *parcel = call->parcel;
+    spin_unlock_irq(&ipc_lock, irq);
+    return status;
+}
+
+enum status call_receive(struct endpoint *endpoint, uint32_t room, struct call_patience patience) {
+    struct reception *reception = &thread_current()->reception;
+    enum status status = OK;
+    bool irq = spin_lock_irq(&ipc_lock);
+    if (endpoint->receive_files == 0) {
+        spin_unlock_irq(&ipc_lock, irq);
+        return ERR_BROKEN_PIPE;
+    }
+    *reception = (struct reception){.waiting = true, .room = room};
+    list_push_front(&endpoint->receivers, &reception->link);
+    wait_begin_alone();
+    endpoint_match(endpoint);
+    spin_unlock_irq(&ipc_lock, irq);
+    while (status == OK && __atomic_load_n(&reception->waiting, __ATOMIC_RELAXED))
+        status = sleep(patience);
+    wait_end_alone();
+    irq = spin_lock_irq(&ipc_lock);
+    if (reception->waiting) {
+        list_remove(&reception->link);
+        reception->waiting = false;
+    } else {
+        status = reception->status;
+    }
+    spin_unlock_irq(&ipc_lock, irq);
+    return status;
+}
+
+/* --- Ending a call that was received ------------------------------------------------------------------------------ */
+
+enum status call_answer(uint64_t token, struct parcel *parcel) {
+    enum status status = OK;
+    message_settle();
+    bool irq = spin_lock_irq(&ipc_lock);
+    struct call *call = find_received(token);
+    if (call == NULL) {
+        status = ERR_NO_ENTRY;
+    } else if (parcel->buffer->length > call->room) {
+        status = ERR_MESSAGE_SIZE;
+    } else {
+        call->parcel = *parcel;
+        *parcel = (struct parcel){0};
+        end_call(call, OK);
+    }
+    spin_unlock_irq(&ipc_lock, irq);
+    return status;
+}
+
+void call_put_back(uint64_t token, struct parcel *parcel) {
+    message_settle();
+    bool irq = spin_lock_irq(&ipc_lock);
+    struct call *call = find_received(token);
+    if (call != NULL) {
+        struct endpoint *endpoint = call->endpoint;
+        call->parcel = *parcel;
+        *parcel = (struct parcel){0};
+        list_remove(&call->link);
+        list_push_front(&endpoint->calls, &call->link);
+        call->state = CALL_QUEUED;
+        if (endpoint->receive_files == 0)
+            end_call(call, ERR_BROKEN_PIPE);
+        else
+            endpoint_match(endpoint);
+    }
+    spin_unlock_irq(&ipc_lock, irq);
+    parcel_drop(parcel); /* empty, unless the caller has gone */
+}
+
+void call_refuse(uint64_t token, enum status status) {
+    bool irq = spin_lock_irq(&ipc_lock);
+    struct call *call = find_received(token);
+    if (call != NULL)
+        end_call(call, status);
+    spin_unlock_irq(&ipc_lock, irq);
+}
+
+void calls_abandon(void) {
+    struct list *calls = &process_current()->calls;
+    bool irq = spin_lock_irq(&ipc_lock);
+    while (!list_empty(calls))
+        end_call(container_of(calls->next, struct call, link), ERR_BROKEN_PIPE);
+    spin_unlock_irq(&ipc_lock, irq);
+}

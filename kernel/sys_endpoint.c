@@ -1,0 +1,300 @@
+/*
+ * System calls on endpoints: between registers, user memory and handles on one side and parcels on the other.
+ *
+ * Owns nothing. What a message says passes through the kernel stack of the process that sends or receives it (LOCAL)
+ * and through its parcel, never through GLOBAL memory. What cannot be delivered changes nothing: the message goes back
+ * to where it was, handles that were made are closed.
+ * Runs in the caller's space; no lock held.
+ */
+#include "arch/cpu.h"
+#include "arch/uaccess.h"
+#include "kernel/call.h"
+#include "kernel/endpoint.h"
+#include "kernel/message.h"
+#include "kernel/open_file.h"
+#include "kernel/syscall_table.h"
+#include "kernel/thread.h"
+#include "kernel/timespec.h"
+
+/* --- Registers and struct ipc_extra ------------------------------------------------------------------------------- */
+
+static enum status read_extra(const struct syscall *call, struct ipc_extra *extra) {
+    *extra = (struct ipc_extra){.timeout_ns = IPC_FOREVER};
+    if (call->frame->r9 == 0)
+        return OK;
+    enum status status = copy_from_user(extra, call->frame->r9, sizeof(*extra));
+    if (status != OK)
+        return status;
+    if (extra->length > IPC_BYTES_MAX)
+        return ERR_MESSAGE_SIZE;
+    if (extra->handle_count > IPC_HANDLES_MAX || extra->handle_room > IPC_HANDLES_MAX)
+        return ERR_INVALID;
+    if (extra->room > IPC_BYTES_MAX)
+        extra->room = IPC_BYTES_MAX;
+    return OK;
+}
+
+static struct call_patience patience_of(const struct ipc_extra *extra) {
+    return (struct call_patience){.deadline = deadline_after(extra->timeout_ns)};
+}
+
+static struct message_words words_of(const struct trap_frame *frame) {
+    return (struct message_words){.label = (uint32_t)frame->rsi, .word = {frame->rdx, frame->r10, frame->r8}};
+}
+
+static void set_registers(struct trap_frame *frame, const struct message_words *words, uint64_t badge, uint64_t token) {
+    frame->rdi = badge;
+    frame->rsi = words->label;
+    frame->rdx = words->word[0];
+    frame->r10 = words->word[1];
+    frame->r8 = words->word[2];
+    frame->r9 = token;
+}
+
+/* What came, into the caller's struct ipc_extra, which was read before. */
+static enum status write_extra(vaddr_t to, const struct ipc_extra *extra) {
+    enum status status = copy_to_user(to + offsetof(struct ipc_extra, room), &extra->room, sizeof(extra->room));
+    if (status == OK)
+        status =
+            copy_to_user(to + offsetof(struct ipc_extra, handle_room), &extra->handle_room, sizeof(extra->handle_room));
+    if (status == OK && extra->handle_room > 0)
+        status = copy_to_user(to + offsetof(struct ipc_extra, taken_handles), extra->taken_handles,
+                              sizeof(extra->taken_handles));
+    return status;
+}
+
+/* --- Sending ------------------------------------------------------------------------------------------------------ */
+
+static enum status add_files(const struct ipc_extra *extra, struct parcel *parcel) {
+    for (unsigned i = 0; i < extra->handle_count; i++) {
+        struct file *file;
+        enum status status = handle_get(extra->handles[i], &file);
+        if (status != OK)
+            return status;
+        parcel->files[parcel->file_count++] = file;
+        if (!(file->rights & RIGHT_TRANSFER))
+            return ERR_ACCESS;
+    }
+    return OK;
+}
+
+/* On error it is empty. */
+static enum status make_parcel(const struct syscall *call, const struct ipc_extra *extra, struct parcel *parcel) {
+    const struct message_words words = words_of(call->frame);
+    *parcel = (struct parcel){0};
+    if (words.label == IPC_NOTIFICATION)
+        return ERR_INVALID;
+    enum status status = message_alloc(extra->length, &parcel->buffer);
+    if (status != OK)
+        return status;
+    message_put_words(parcel->buffer, &words);
+    status = message_write(parcel->buffer, (struct message_place){.user = extra->bytes});
+    if (status == OK)
+        status = add_files(extra, parcel);
+    if (status != OK)
+        parcel_drop(parcel);
+    return status;
+}
+
+/* --- Delivering --------------------------------------------------------------------------------------------------- */
+
+static void close_taken(struct ipc_extra *extra) {
+    while (extra->handle_room > 0) {
+        if (handle_close(extra->taken_handles[--extra->handle_room]) != OK)
+            continue; /* another thread was faster */
+    }
+}
+
+/* Makes handles on as many of the files as there is room for: all of them or none. */
+static enum status take_files(struct ipc_extra *extra, const struct parcel *parcel) {
+    unsigned count = parcel->file_count < extra->handle_room ? parcel->file_count : extra->handle_room;
+    extra->handle_room = 0;
+    for (unsigned i = 0; i < count; i++) {
+        int fd;
+        enum status status = handle_install(parcel->files[i], 0, true, &fd);
+        if (status != OK) {
+            close_taken(extra);
+            return status;
+        }
+        extra->taken_handles[extra->handle_room++] = fd;
+    }
+    return OK;
+}
+
+/*
+ * Gives what came to user code. The parcel is not changed. ERR_FAULT: not there; another error: there is no way to take
+ * its handles.
+ */
+static enum status deliver(struct syscall *call, struct ipc_extra *extra, const struct parcel *parcel, uint64_t badge,
+                           uint64_t token) {
+    struct message_words words;
+    extra->room = parcel->buffer->length;
+    enum status status = message_read(parcel->buffer, (struct message_place){.user = extra->buffer});
+    if (status == OK)
+        status = take_files(extra, parcel);
+    if (status == OK && call->frame->r9 != 0) {
+        status = write_extra(call->frame->r9, extra);
+        if (status != OK)
+            close_taken(extra);
+    }
+    if (status != OK)
+        return status;
+    message_get_words(parcel->buffer, &words);
+    set_registers(call->frame, &words, badge, token);
+    return OK;
+}
+
+static enum status deliver_bits(struct syscall *call, struct ipc_extra *extra, uint64_t bits) {
+    const struct message_words words = {.label = IPC_NOTIFICATION, .word = {bits}};
+    extra->room = extra->handle_room = 0;
+    enum status status = call->frame->r9 != 0 ? write_extra(call->frame->r9, extra) : OK;
+    if (status == OK)
+        set_registers(call->frame, &words, 0, 0);
+    return status;
+}
+
+/* --- The calls ---------------------------------------------------------------------------------------------------- */
+
+static enum status call_with(struct syscall *call, struct endpoint *endpoint, uint64_t badge, struct ipc_extra *extra) {
+    struct parcel parcel;
+    enum status status = make_parcel(call, extra, &parcel);
+    if (status != OK)
+        return status;
+    if (extra->timeout_ns == 0)
+        status = ERR_TIMED_OUT; /* no answer comes at once */
+    else
+        status = call_send(endpoint, badge, &parcel, extra->room, patience_of(extra));
+    if (status == OK)
+        status = deliver(call, extra, &parcel, 0, 0);
+    parcel_drop(&parcel);
+    return status == ERR_RESTART ? ERR_INTERRUPTED : status; /* the server may have begun: the caller must know */
+}
+
+enum status sys_ipc_call(struct syscall *call) {
+    struct ipc_extra extra;
+    struct endpoint *endpoint;
+    uint64_t badge;
+    enum status status = endpoint_get((int)call->arg[0], RIGHT_CALL, &endpoint, &badge);
+    if (status != OK)
+        return status;
+    status = read_extra(call, &extra);
+    if (status == OK)
+        status = call_with(call, endpoint, badge, &extra);
+    endpoint_unref(endpoint);
+    return status;
+}
+
+/* Gives the calling thread's reception to user code. ERR_AGAIN: that was refused, wait for another. */
+static enum status deliver_reception(struct syscall *call, struct endpoint *endpoint, struct ipc_extra *extra) {
+    struct reception *got = &thread_current()->reception;
+    if (got->bits != 0) {
+        enum status status = deliver_bits(call, extra, got->bits);
+        if (status != OK)
+            endpoint_notify(endpoint, got->bits);
+        return status;
+    }
+    struct parcel parcel = got->parcel; /* a page fault's call to a pager may come between: this thread's, too */
+    const uint64_t token = got->token;
+    enum status status = deliver(call, extra, &parcel, got->badge, token);
+    if (status == ERR_FAULT) {
+        call_put_back(token, &parcel);
+        return status;
+    }
+    parcel_drop(&parcel);
+    if (status != OK) {
+        call_refuse(token, status);
+        return ERR_AGAIN;
+    }
+    thread_current()->unanswered = token;
+    return OK;
+}
+
+static enum status receive(struct syscall *call, struct endpoint *endpoint, const struct ipc_extra *asked) {
+    const struct call_patience patience = patience_of(asked);
+    enum status status;
+    do {
+        struct ipc_extra extra = *asked;
+        status = call_receive(endpoint, extra.room, patience);
+        if (status == OK)
+            status = deliver_reception(call, endpoint, &extra);
+    } while (status == ERR_AGAIN);
+    return status;
+}
+
+enum status sys_ipc_receive(struct syscall *call) {
+    struct ipc_extra extra;
+    struct endpoint *endpoint;
+    enum status status = endpoint_get((int)call->arg[0], RIGHT_RECEIVE, &endpoint, NULL);
+    if (status != OK)
+        return status;
+    status = read_extra(call, &extra);
+    if (status == OK)
+        status = receive(call, endpoint, &extra);
+    endpoint_unref(endpoint);
+    return status;
+}
+
+static enum status answer(const struct syscall *call, uint64_t token, const struct ipc_extra *extra) {
+    struct thread *self = thread_current();
+    struct parcel parcel;
+    enum status status = make_parcel(call, extra, &parcel);
+    if (status != OK)
+        return status;
+    status = call_answer(token, &parcel);
+    parcel_drop(&parcel);
+    if (self->unanswered == token && (status == OK || status == ERR_NO_ENTRY))
+        self->unanswered = 0;
+    return status;
+}
+
+enum status sys_ipc_reply(struct syscall *call) {
+    struct ipc_extra extra;
+    enum status status = read_extra(call, &extra);
+    return status == OK ? answer(call, call->arg[0], &extra) : status;
+}
+
+/* A caller that has gone is no reason not to go on. */
+enum status sys_ipc_reply_receive(struct syscall *call) {
+    struct ipc_extra extra;
+    struct endpoint *endpoint;
+    enum status status = endpoint_get((int)call->arg[0], RIGHT_RECEIVE, &endpoint, NULL);
+    if (status != OK)
+        return status;
+    status = read_extra(call, &extra);
+    if (status == OK && thread_current()->unanswered != 0)
+        status = answer(call, thread_current()->unanswered, &extra);
+    if (status == OK || status == ERR_NO_ENTRY)
+        status = receive(call, endpoint, &extra);
+    endpoint_unref(endpoint);
+    return status;
+}
+
+enum status sys_ipc_notify(struct syscall *call) {
+    struct endpoint *endpoint;
+    enum status status = endpoint_get((int)call->arg[0], RIGHT_NOTIFY, &endpoint, NULL);
+    if (status != OK)
+        return status;
+    endpoint_notify(endpoint, call->arg[1]);
+    endpoint_unref(endpoint);
+    return OK;
+}
+
+enum status sys_endpoint_create(struct syscall *call) {
+    struct file *file;
+    enum status status = endpoint_create(&file);
+    return status == OK ? handle_publish(file, &call->result) : status;
+}
+
+enum status sys_endpoint_watch(struct syscall *call) {
+    struct endpoint *endpoint, *target;
+    enum status status = endpoint_get((int)call->arg[0], 0, &endpoint, NULL);
+    if (status != OK)
+        return status;
+    status = endpoint_get((int)call->arg[1], RIGHT_NOTIFY, &target, NULL);
+    if (status == OK) {
+        status = endpoint_watch(endpoint, target, call->arg[2]);
+        endpoint_unref(target);
+    }
+    endpoint_unref(endpoint);
+    return status;
+}
