@@ -205,7 +205,7 @@ static void for_each_entry(const struct table *madt, struct acpi_machine *machin
     }
 }
 
-/* --- The DMAR's units: whose devices each serves does not matter, all get the same tables --------------------------- */
+/* --- The DMAR's units: whose devices each serves does not matter, all get the same tables --------------------- */
 
 static void read_dmar(struct acpi_machine *machine, const struct table *dmar) {
     uint32_t at = sizeof(struct dmar);

@@ -16,6 +16,7 @@
 #include "asi/gate.h"
 #include "asi/mutant.h"
 #include "asi/nest.h"
+#include "kernel/interrupt.h"
 #include "kernel/panic.h"
 #include "kernel/print.h"
 #include "kernel/process.h"
@@ -194,6 +195,9 @@ static void interrupt(unsigned vector, bool from_user) {
         stop_interrupt(from_user || thread_current() == this_cpu->idle);
         break;
     case VECTOR_SPURIOUS:
+        break;
+    case VECTOR_DEVICE_FIRST ... VECTOR_DEVICE_END - 1:
+        interrupt_arrived(vector);
         break;
     default:
         kprintf("spurious interrupt, vector %u\n", vector);

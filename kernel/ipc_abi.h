@@ -129,8 +129,9 @@ enum device_call_number {
     SYS_DMA_ENABLE = 1037,  /* (dma, 0 or 1): bus mastering; off at first */
     SYS_DMA_MEMORY = 1038,  /* (dma, pages ≤ 16, uint64_t out[pages]: device addresses) → memory object, resident
                                     and granted in both directions as long as the dma handle is open */
-    SYS_DMA_GRANT = 1039,   /* (dma, grant, uint64_t out[]: device addresses) → pages: the device may reach them until
-                                    SYS_DMA_REVOKE. RIGHT_DMA. The grant is held meanwhile */
+    SYS_DMA_GRANT = 1039,   /* (dma, grant, uint64_t out[]: device addresses, the direction that it must have: EINVAL)
+                                    → pages: the device may reach them until SYS_DMA_REVOKE. RIGHT_DMA. The grant is
+                                    held meanwhile */
     SYS_DMA_REVOKE = 1040,  /* (dma, grant): the device has finished */
     SYS_DMA_FAULTS = 1041,  /* (dma) → how often the device tried to reach what it may not. EOPNOTSUPP: no IOMMU */
     SYS_RANDOM_SEED = 1042, /* (authority, buffer, bytes): mixed into every process's random numbers. DEVICES */

@@ -200,6 +200,14 @@
     X(1031, region_create)                                                                                             \
     X(1032, ports_create)                                                                                              \
     X(1033, ports_io)                                                                                                  \
+    X(1034, interrupt_create)                                                                                          \
+    X(1035, interrupt_done)                                                                                            \
+    X(1036, dma_create)                                                                                                \
+    X(1037, dma_enable)                                                                                                \
+    X(1038, dma_memory)                                                                                                \
+    X(1039, dma_grant)                                                                                                 \
+    X(1040, dma_revoke)                                                                                                \
+    X(1041, dma_faults)                                                                                                \
     X(1042, random_seed)
 
 /* kernel/sys_mount.c */

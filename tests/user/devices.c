@@ -56,11 +56,17 @@ static int weak_authority(void) {
 
 /* Everything by `handle` fails with `error`. */
 static void check_all_refused(int handle, int error) {
+    uint64_t message[2];
+    int endpoint = endpoint_create();
     CHECK_ERRNO(pci_config_read(handle, HOST_BRIDGE, 0, 2), error);
     CHECK_ERRNO(pci_config_write(handle, HOST_BRIDGE, 0, 2, 0), error);
     CHECK_ERRNO(region_create(handle, 0xfd000000, TEST_PAGE), error);
     CHECK_ERRNO(ports_create(handle, 0x3f8, 8), error);
+    CHECK_ERRNO(interrupt_create(handle, message, endpoint, 1), error);
+    CHECK_ERRNO(interrupt_create_line(handle, 11, endpoint, 1), error);
+    CHECK_ERRNO(dma_create(handle, HOST_BRIDGE), error);
     CHECK_ERRNO(random_seed(handle, "seed", 4), error);
+    close(endpoint);
 }
 
 static void rights(void) {
@@ -70,6 +76,10 @@ static void rights(void) {
     check_all_refused(file, EINVAL);
     check_all_refused(-1, EBADF);
     CHECK_ERRNO(ports_read(file, PORT_READ8, 0), EINVAL);
+    CHECK_ERRNO(interrupt_done(file), EINVAL);
+    CHECK_ERRNO(dma_enable(file, 1), EINVAL);
+    CHECK_ERRNO(dma_revoke(file, file), EINVAL);
+    CHECK_ERRNO(dma_faults(-1), EBADF);
     close(file);
     close(weak);
 }
@@ -253,6 +263,182 @@ static void port_access(void) {
     close(serial);
 }
 
+/* Messages go to the APICs; vectors are few, and come back. */
+static void interrupt_messages(void) {
+    enum { MORE_THAN_THERE_ARE = 300 };
+    static int handles[MORE_THAN_THERE_ARE];
+    uint64_t message[2];
+    test_needs_penumbra();
+    int endpoint = (int)CHECK_OK(endpoint_create()), count = 0;
+    while (count < MORE_THAN_THERE_ARE &&
+           (handles[count] = interrupt_create(TEST_AUTHORITY, message, endpoint, 1)) >= 0) {
+        CHECK_EQ(message[0] & ~0xff000UL, 0xfee00000);
+        CHECK(message[1] >= 0x30 && message[1] < 0xf0);
+        CHECK_OK(interrupt_done(handles[count])); /* nothing to do, and no harm */
+        count++;
+    }
+    CHECK_EQ(errno, ENOSPC);
+    CHECK_EQ(count, 0xf0 - 0x30);
+    while (count > 0) {
+        close(handles[--count]);
+    }
+    CHECK_ERRNO(interrupt_create(TEST_AUTHORITY, (void *)16, endpoint, 1), EFAULT);
+    int handle = (int)CHECK_OK(interrupt_create(TEST_AUTHORITY, message, endpoint, 1));
+    CHECK_ERRNO(interrupt_create(TEST_AUTHORITY, message, handle, 1), EINVAL);
+    int callable = (int)CHECK_OK(handle_mint(endpoint, RIGHT_CALL, 0));
+    CHECK_ERRNO(interrupt_create(TEST_AUTHORITY, message, callable, 1), EACCES);
+    close(callable);
+    close(handle);
+    close(endpoint);
+}
+
+static void interrupt_lines(void) {
+    enum { UNUSED_LINE = 13, PCI_LINE = 23, NO_LINE = 4000 };
+    test_needs_penumbra();
+    int endpoint = (int)CHECK_OK(endpoint_create());
+    int isa = (int)CHECK_OK(interrupt_create_line(TEST_AUTHORITY, UNUSED_LINE, endpoint, 1));
+    int pci = (int)CHECK_OK(interrupt_create_line(TEST_AUTHORITY, PCI_LINE, endpoint, 2));
+    CHECK_ERRNO(interrupt_create_line(TEST_AUTHORITY, PCI_LINE, endpoint, 4), EBUSY);
+    CHECK_ERRNO(interrupt_create_line(TEST_AUTHORITY, NO_LINE, endpoint, 4), EINVAL);
+    CHECK_ERRNO(interrupt_create_line(TEST_AUTHORITY, 1UL << 40, endpoint, 4), EINVAL);
+    CHECK_OK(interrupt_done(pci));
+    close(pci);
+    close(CHECK_OK(interrupt_create_line(TEST_AUTHORITY, PCI_LINE, endpoint, 4)));
+    close(isa);
+    close(endpoint);
+}
+
+/* A driver in the middle of its work, with all that it may have. */
+static void die_as_a_driver(void *argument) {
+    uint64_t message[2], addresses[16];
+    uint32_t function = *(uint32_t *)argument;
+    int endpoint = endpoint_create(), dma = dma_create(TEST_AUTHORITY, function);
+    CHECK(interrupt_create(TEST_AUTHORITY, message, endpoint, 1) >= 0);
+    CHECK(dma >= 0 && dma_enable(dma, 1) == 0);
+    for (int i = 0; i < 20; i++) {
+        int memory = dma_memory(dma, 16, addresses);
+        char *at = mmap(NULL, 16 * TEST_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);
+        CHECK(at != MAP_FAILED);
+        memset(at, 0x5a, 16 * TEST_PAGE);
+    }
+    int object = (int)syscall(SYS_OBJECT_CREATE, 64 * TEST_PAGE, -1, 0);
+    for (int i = 0; i < 40; i++) {
+        uint64_t pages[64];
+        int grant = (int)syscall(SYS_GRANT_CREATE, object, i, 1, i % 2 ? GRANT_FILL : GRANT_STORE);
+        CHECK_EQ(dma_grant(dma, grant, pages, i % 2 ? GRANT_FILL : GRANT_STORE), 1);
+    }
+    raise(SIGKILL);
+}
+
+static void driver_dies(void) {
+    uint64_t address;
+    test_needs_penumbra();
+    long found = find_memory(&address);
+    if (found < 0) {
+        test_skip("no function with memory");
+    }
+    uint32_t function = (uint32_t)found;
+    for (int i = 0; i < 10; i++) {
+        CHECK_SIGNALED(test_run_child(die_as_a_driver, &function), SIGKILL);
+        CHECK(!(config(function, CONFIG_COMMAND, 2) & COMMAND_BUS_MASTER));
+    }
+}
+
+static int open_dma(void) {
+    uint64_t address;
+    test_needs_penumbra();
+    long function = find_memory(&address);
+    if (function < 0) {
+        test_skip("no function with memory");
+    }
+    return (int)CHECK_OK(dma_create(TEST_AUTHORITY, (uint32_t)function));
+}
+
+static void dma_memory_pages(void) {
+    uint64_t addresses[16] = {0};
+    int dma = open_dma();
+    CHECK_ERRNO(dma_memory(dma, 0, addresses), EINVAL);
+    CHECK_ERRNO(dma_memory(dma, 17, addresses), EINVAL);
+    CHECK_ERRNO(dma_memory(dma, 2, (void *)16), EFAULT);
+    int memory = (int)CHECK_OK(dma_memory(dma, 2, addresses));
+    CHECK(addresses[0] != 0 && addresses[1] != 0 && addresses[0] != addresses[1]);
+    CHECK_EQ((addresses[0] | addresses[1]) % TEST_PAGE, 0);
+    CHECK_EQ(addresses[2], 0);
+    char *at = mmap(NULL, 2 * TEST_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);
+    CHECK(at != MAP_FAILED);
+    for (int i = 0; i < 2 * TEST_PAGE; i++) {
+        CHECK_EQ(at[i], 0);
+    }
+    at[0] = 1;
+    CHECK_OK(ftruncate(memory, 0)); /* the device keeps the frames, nobody else does */
+    close(memory);
+    close(dma);
+    dma = open_dma();
+    int slots = 0;
+    while ((memory = dma_memory(dma, 1, addresses)) >= 0) {
+        close(memory);
+        slots++;
+    }
+    CHECK_EQ(errno, ENOSPC);
+    CHECK_EQ(slots, 512);
+    close(dma);
+}
+
+static int make_grant(int object, uint64_t first, uint64_t pages, enum grant_direction direction) {
+    return (int)CHECK_OK(syscall(SYS_GRANT_CREATE, object, first, pages, direction));
+}
+
+static void dma_grants(void) {
+    uint64_t addresses[64];
+    int dma = open_dma(), object = (int)CHECK_OK(syscall(SYS_OBJECT_CREATE, 64 * TEST_PAGE, -1, 0));
+    int grant = make_grant(object, 0, 64, GRANT_FILL), other = make_grant(object, 3, 2, GRANT_STORE);
+    CHECK_ERRNO(dma_grant(dma, object, addresses, GRANT_FILL), EINVAL);
+    CHECK_ERRNO(dma_grant(dma, -1, addresses, GRANT_FILL), EBADF);
+    CHECK_ERRNO(dma_grant(object, grant, addresses, GRANT_FILL), EINVAL);
+    CHECK_ERRNO(dma_grant(dma, grant, (void *)16, GRANT_FILL), EFAULT);
+    CHECK_ERRNO(dma_grant(dma, grant, addresses, GRANT_STORE), EINVAL);
+    CHECK_ERRNO(dma_grant(dma, other, addresses, GRANT_FILL), EINVAL);
+    CHECK_ERRNO(dma_revoke(dma, grant), ENOENT); /* the call that failed has left nothing */
+    CHECK_EQ(dma_grant(dma, grant, addresses, GRANT_FILL), 64);
+    for (int i = 0; i < 64; i++) {
+        CHECK(addresses[i] != 0 && addresses[i] % TEST_PAGE == 0);
+    }
+    CHECK_ERRNO(dma_grant(dma, grant, addresses, GRANT_FILL), EBUSY);
+    CHECK_EQ(dma_grant(dma, other, addresses, GRANT_STORE), 2); /* the same pages by another grant */
+    CHECK_OK(dma_revoke(dma, grant));
+    CHECK_ERRNO(dma_revoke(dma, grant), ENOENT);
+    CHECK_OK(dma_revoke(dma, other));
+    CHECK_EQ(dma_grant(dma, grant, addresses, GRANT_FILL), 64);
+    close(grant);
+    CHECK_OK(ftruncate(object, 0)); /* held all the same: nobody else gets these frames before the device is cut off */
+    close(dma);
+    close(other);
+    close(object);
+}
+
+static void dma_object(void) {
+    uint64_t address;
+    test_needs_penumbra();
+    long function = find_memory(&address);
+    if (function < 0) {
+        test_skip("no function with memory");
+    }
+    CHECK_ERRNO(dma_create(TEST_AUTHORITY, NO_FUNCTION), ENODEV);
+    CHECK_ERRNO(dma_create(TEST_AUTHORITY, 0x10000), EINVAL);
+    int dma = (int)CHECK_OK(dma_create(TEST_AUTHORITY, (uint32_t)function));
+    CHECK_ERRNO(dma_create(TEST_AUTHORITY, (uint32_t)function), EBUSY);
+    CHECK_ERRNO(dma_enable(dma, 2), EINVAL);
+    CHECK_OK(dma_enable(dma, 1));
+    CHECK(config((uint32_t)function, CONFIG_COMMAND, 2) & COMMAND_BUS_MASTER);
+    CHECK_OK(dma_enable(dma, 0));
+    CHECK(!(config((uint32_t)function, CONFIG_COMMAND, 2) & COMMAND_BUS_MASTER));
+    CHECK_OK(dma_enable(dma, 1));
+    close(dma);
+    CHECK(!(config((uint32_t)function, CONFIG_COMMAND, 2) & COMMAND_BUS_MASTER));
+    dma = (int)CHECK_OK(dma_create(TEST_AUTHORITY, (uint32_t)function));
+    close(dma);
+}
+
 static void seed(void) {
     uint8_t bytes[64], before[32], after[32];
     test_needs_penumbra();
@@ -278,6 +464,12 @@ static const struct test_case cases[] = {
     {"region-truncate", region_and_truncate},
     {"port-refusals", port_refusals},
     {"port-access", port_access},
+    {"interrupt-messages", interrupt_messages},
+    {"interrupt-lines", interrupt_lines},
+    {"dma-object", dma_object},
+    {"dma-memory", dma_memory_pages},
+    {"dma-grants", dma_grants},
+    {"driver-dies", driver_dies},
     {"seed", seed},
 };
 

@@ -60,8 +60,8 @@ static inline long ports_write(int ports, enum port_operation operation, uint64_
 static inline long ports_write_bytes(int ports, uint64_t offset, const void *bytes, size_t count) {
     return syscall(SYS_PORTS_IO, ports, PORT_WRITE_BYTES, offset, bytes, count);
 }
-/* Message-signalled: message[] gets the address and the data that the device is to write. */
-static inline int interrupt_create(int authority_handle, uint64_t message[2], int endpoint, uint64_t bits) {
+/* Message-signalled: message[0] gets the address, message[1] the data that the device is to write there. */
+static inline int interrupt_create(int authority_handle, uint64_t *message, int endpoint, uint64_t bits) {
     return (int)syscall(SYS_INTERRUPT_CREATE, authority_handle, -1L, message, endpoint, bits);
 }
 static inline int interrupt_create_line(int authority_handle, uint64_t line, int endpoint, uint64_t bits) {
@@ -75,8 +75,8 @@ static inline int dma_enable(int dma, int on) { return (int)syscall(SYS_DMA_ENAB
 static inline int dma_memory(int dma, unsigned pages, uint64_t *addresses) {
     return (int)syscall(SYS_DMA_MEMORY, dma, pages, addresses);
 }
-static inline int dma_grant(int dma, int grant, uint64_t *addresses) {
-    return (int)syscall(SYS_DMA_GRANT, dma, grant, addresses);
+static inline int dma_grant(int dma, int grant, uint64_t *addresses, enum grant_direction direction) {
+    return (int)syscall(SYS_DMA_GRANT, dma, grant, addresses, direction);
 }
 static inline int dma_revoke(int dma, int grant) { return (int)syscall(SYS_DMA_REVOKE, dma, grant); }
 static inline long dma_faults(int dma) { return syscall(SYS_DMA_FAULTS, dma); }
