@@ -48,6 +48,10 @@ extern const struct bench_row bench_forkexit, bench_forkexec;
 /* bench_switch.c */
 extern const struct bench_row bench_getppid, bench_pipe, bench_threadswitch, bench_futexwake, bench_idle;
 
+/* bench_ipc.c */
+extern const struct bench_row bench_ipc, bench_ipctrust, bench_ipc4k, bench_ipc4ktrust, bench_ipchandle,
+    bench_ipchandletrust;
+
 /*
  * The big file, /tmp/asibench.big: 64 MiB, or less where /tmp has no room. bench_big_file_open() creates it on first
  * use and keeps it open until bench_big_file_close(). bench_big_file_warm() reads one word of each page once per
