@@ -11,6 +11,7 @@
 
 #include "arch/cpu.h"
 #include "kernel/assert.h"
+#include "kernel/donation.h"
 #include "kernel/endpoint_queues.h"
 #include "kernel/process.h"
 #include "kernel/sched.h"
@@ -25,37 +26,54 @@ static struct thread *receiver_of(struct reception *reception) {
     return container_of(reception, struct thread, reception);
 }
 
-static void wake(struct thread *thread) {
-    if (thread != thread_current())
+/* `successor`: the calling thread is about to wait. */
+static void wake(struct thread *thread, bool successor) {
+    if (thread == thread_current())
+        return;
+    if (successor)
+        sched_wake_successor(thread);
+    else
         sched_wake(thread);
 }
 
 /* --- With ipc_lock held ------------------------------------------------------------------------------------------- */
 
-static void end_call(struct call *call, enum status status) {
+/* The call is in no list any more. */
+static void take_out(struct call *call) {
     list_remove(&call->link);
-    call->state = CALL_ANSWERED;
-    call->status = status;
-    wake(caller_of(call));
+    donation_end(call);
 }
 
-static void end_reception(struct reception *reception, enum status status) {
+static void end_call_then(struct call *call, enum status status, bool waits_next) {
+    take_out(call);
+    call->state = CALL_ANSWERED;
+    call->status = status;
+    wake(caller_of(call), waits_next);
+}
+
+static void end_call(struct call *call, enum status status) { end_call_then(call, status, false); }
+
+static void end_reception(struct reception *reception, enum status status, bool waits_next) {
     list_remove(&reception->link);
     reception->waiting = false;
     reception->status = status;
-    wake(receiver_of(reception));
+    wake(receiver_of(reception), waits_next);
 }
 
 static void hand_over(struct call *call, struct reception *reception) {
+    struct thread *receiver = receiver_of(reception);
     list_remove(&call->link);
-    list_push_front(&receiver_of(reception)->process->calls, &call->link);
+    list_push_front(&receiver->process->calls, &call->link);
     call->state = CALL_RECEIVED;
+    call->worker = receiver;
+    call->endpoint->last_received = call;
+    donation_begin(call);
     call->token = ++last_token;
     reception->token = call->token;
     reception->badge = call->badge;
     reception->parcel = call->parcel;
     call->parcel = (struct parcel){0};
-    end_reception(reception, OK);
+    end_reception(reception, OK, caller_of(call) == thread_current());
 }
 
 void endpoint_match(struct endpoint *endpoint) {
@@ -64,7 +82,7 @@ void endpoint_match(struct endpoint *endpoint) {
         if (endpoint->bits != 0) {
             reception->bits = endpoint->bits;
             endpoint->bits = 0;
-            end_reception(reception, OK);
+            end_reception(reception, OK, false);
             continue;
         }
         if (list_empty(&endpoint->calls))
@@ -81,7 +99,7 @@ void endpoint_end_waits(struct endpoint *endpoint) {
     while (!list_empty(&endpoint->calls))
         end_call(container_of(endpoint->calls.next, struct call, link), ERR_BROKEN_PIPE);
     while (!list_empty(&endpoint->receivers))
-        end_reception(container_of(endpoint->receivers.next, struct reception, link), ERR_BROKEN_PIPE);
+        end_reception(container_of(endpoint->receivers.next, struct reception, link), ERR_BROKEN_PIPE, false);
 }
 
 /* The call of that token among those that the calling process received, or NULL. */
@@ -116,6 +134,8 @@ enum status call_send(struct endpoint *endpoint, uint64_t badge, struct parcel *
     list_push_back(&endpoint->calls, &call->link);
     wait_begin_alone();
     endpoint_match(endpoint);
+    if (call->state == CALL_QUEUED)
+        donation_begin(call);
     spin_unlock_irq(&ipc_lock, irq);
     while (status == OK && __atomic_load_n(&call->state, __ATOMIC_RELAXED) != CALL_ANSWERED)
         status = sleep(patience);
@@ -124,7 +144,7 @@ enum status call_send(struct endpoint *endpoint, uint64_t badge, struct parcel *
     if (call->state == CALL_ANSWERED)
         status = call->status;
     else
-        list_remove(&call->link); /* whoever has received it answers nobody */
+        take_out(call); /* whoever has received it answers nobody */
     call->state = CALL_NONE;
     *parcel = call->parcel;
     spin_unlock_irq(&ipc_lock, irq);
@@ -160,7 +180,9 @@ enum status call_receive(struct endpoint *endpoint, uint32_t room, struct call_p
 
 /* --- Ending a call that was received ------------------------------------------------------------------------------ */
 
-enum status call_answer(uint64_t token, struct parcel *parcel) {
+static bool has_work(const struct endpoint *endpoint) { return endpoint->bits != 0 || !list_empty(&endpoint->calls); }
+
+enum status call_answer(uint64_t token, struct parcel *parcel, const struct endpoint *receives_next) {
     enum status status = OK;
     message_settle();
     bool irq = spin_lock_irq(&ipc_lock);
@@ -172,7 +194,7 @@ enum status call_answer(uint64_t token, struct parcel *parcel) {
     } else {
         call->parcel = *parcel;
         *parcel = (struct parcel){0};
-        end_call(call, OK);
+        end_call_then(call, OK, receives_next != NULL && !has_work(receives_next));
     }
     spin_unlock_irq(&ipc_lock, irq);
     return status;
@@ -186,7 +208,7 @@ void call_put_back(uint64_t token, struct parcel *parcel) {
         struct endpoint *endpoint = call->endpoint;
         call->parcel = *parcel;
         *parcel = (struct parcel){0};
-        list_remove(&call->link);
+        take_out(call);
         list_push_front(&endpoint->calls, &call->link);
         call->state = CALL_QUEUED;
         if (endpoint->receive_files == 0)
@@ -211,5 +233,18 @@ void calls_abandon(void) {
     bool irq = spin_lock_irq(&ipc_lock);
     while (!list_empty(calls))
         end_call(container_of(calls->next, struct call, link), ERR_BROKEN_PIPE);
+    spin_unlock_irq(&ipc_lock, irq);
+}
+
+void calls_forget_worker(void) {
+    bool irq = spin_lock_irq(&ipc_lock);
+    donation_forget_worker();
+    spin_unlock_irq(&ipc_lock, irq);
+}
+
+void thread_set_nice(struct thread *thread, int nice) {
+    bool irq = spin_lock_irq(&ipc_lock);
+    thread->nice = (int8_t)nice;
+    donation_update(thread);
     spin_unlock_irq(&ipc_lock, irq);
 }

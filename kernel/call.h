@@ -17,6 +17,7 @@
 
 struct endpoint;
 struct process;
+struct thread;
 
 enum call_state { CALL_NONE, CALL_QUEUED, CALL_RECEIVED, CALL_ANSWERED };
 
@@ -26,6 +27,7 @@ struct call {
     enum call_state state;
     enum status status;        /* ANSWERED: OK, or why there is no answer */
     uint32_t room;             /* bytes that the caller takes */
+    struct thread *worker;     /* RECEIVED: the thread that received it, or NULL: it has ended */
     uint64_t token;            /* RECEIVED: never used again */
     uint64_t badge;            /* of the handle that it was made by */
     struct endpoint *endpoint; /* the caller has a reference meanwhile */
@@ -65,10 +67,11 @@ MUST_USE enum status call_send(struct endpoint *endpoint, uint64_t badge, struct
 MUST_USE enum status call_receive(struct endpoint *endpoint, uint32_t room, struct call_patience patience);
 
 /*
- * Answers a call that the calling process received; *parcel is empty afterwards. ERR_NO_ENTRY (not received, answered
+ * Answers a call that the calling process received; *parcel is empty afterwards. `receives_next`: what the thread will
+ * receive from at once, or NULL. ERR_NO_ENTRY (not received, answered
  * already, or its caller has gone), ERR_MESSAGE_SIZE (the caller has no room for it): nothing has changed.
  */
-MUST_USE enum status call_answer(uint64_t token, struct parcel *parcel);
+MUST_USE enum status call_answer(uint64_t token, struct parcel *parcel, const struct endpoint *receives_next);
 
 /* What was received could not be delivered to user code: the call is in front of the queue again. *parcel is empty
  * afterwards. */
@@ -76,6 +79,9 @@ void call_put_back(uint64_t token, struct parcel *parcel);
 
 /* A call that was received ends without an answer. */
 void call_refuse(uint64_t token, enum status status);
+
+/* The calling thread ends. */
+void calls_forget_worker(void);
 
 /* The calling process dies or is replaced by exec: what it received and did not answer ends with ERR_BROKEN_PIPE. */
 void calls_abandon(void);

@@ -18,12 +18,13 @@ extern struct spinlock ipc_lock; /* rank IPC */
 
 /* Class GLOBAL. Protected by ipc_lock. */
 struct endpoint {
-    uint32_t refs;          /* atomic */
-    uint32_t receive_files; /* open files with RIGHT_RECEIVE; 0: dead, for good */
-    uint64_t bits;          /* notified and not received */
-    struct list calls;      /* struct call.link, first come first */
-    struct list receivers;  /* struct reception.link, last come first: its cache is warm */
-    struct list watches;    /* struct watch.link */
+    uint32_t refs;              /* atomic */
+    uint32_t receive_files;     /* open files with RIGHT_RECEIVE; 0: dead, for good */
+    uint64_t bits;              /* notified and not received */
+    struct call *last_received; /* of those from here that are received and not answered; or NULL */
+    struct list calls;          /* struct call.link, first come first */
+    struct list receivers;      /* struct reception.link, last come first: its cache is warm */
+    struct list watches;        /* struct watch.link */
 };
 
 /* Brings together what waits on both sides. */

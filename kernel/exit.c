@@ -185,6 +185,7 @@ void thread_exit(int status) {
     spin_unlock_irq(&processes_lock, irq);
     futex_thread_exit();
     message_free_spare();
+    calls_forget_worker();
     signal_mask_set(UINT64_MAX);
     irq = spin_lock_irq(&processes_lock);
     process->cpu_time += thread_cpu_time();

@@ -20,6 +20,7 @@
 #include "asi/asi.h"
 #include "kernel/assert.h"
 #include "kernel/process.h"
+#include "kernel/ready_queue.h"
 #include "kernel/reap.h"
 #include "kernel/stop.h"
 #include "kernel/thread.h"
@@ -32,10 +33,11 @@
 
 struct run_queue {
     struct spinlock lock;
-    struct list ready;    /* of struct thread.run_link. Protected by lock */
-    unsigned ready_count; /* likewise; others read it to guess */
-    uint64_t tick_at;     /* when the armed timer interrupt comes, ns. Owner CPU, interrupts off */
-    struct list sleepers; /* by deadline: those that went to sleep on this CPU. Protected by timer_lock */
+    struct ready_queue ready; /* protected by lock */
+    unsigned running_level;   /* what the running thread counts as: who is more urgent preempts it. Likewise */
+    struct thread *successor; /* to have the rest of the running thread's slice, if it runs next; or NULL. Likewise */
+    uint64_t tick_at;         /* when the armed timer interrupt comes, ns. Owner CPU, interrupts off */
+    struct list sleepers;     /* by deadline: those that went to sleep on this CPU. Protected by timer_lock */
 } __attribute__((aligned(64)));
 
 static struct run_queue queues[CPU_MAX];
@@ -51,19 +53,34 @@ static uint64_t bit_of(unsigned cpu) { return 1UL << cpu; }
 
 /* --- Choosing ----------------------------------------------------------------------------------------------------- */
 
+/* Levels that no thread has: idle's, which everybody is more urgent than, and one which nobody is. */
+enum { LEVEL_IDLE = READY_LEVELS, LEVEL_PATIENT = 0 };
+
 static struct thread *take_next(struct run_queue *queue) {
-    if (list_empty(&queue->ready))
+    bool patient = false;
+    if (ready_empty(&queue->ready)) {
+        queue->running_level = LEVEL_IDLE;
         return this_cpu->idle;
-    struct thread *next = container_of(queue->ready.next, struct thread, run_link);
-    list_remove(&next->run_link);
-    queue->ready_count--;
+    }
+    struct thread *next = ready_take(&queue->ready, &patient);
+    queue->running_level = patient ? LEVEL_PATIENT : next->level;
     return next;
+}
+
+/* The running thread of the CPU gives way, on its way back to user code, if somebody more urgent waits. Lock held. */
+static void preempt_if_urgent(struct run_queue *queue) {
+    const unsigned cpu = (unsigned)(queue - queues);
+    if (queue->running_level == LEVEL_IDLE || !ready_above(&queue->ready, queue->running_level))
+        return;
+    __atomic_or_fetch(&cpus[cpu].current->work, WORK_RESCHEDULE, __ATOMIC_RELAXED);
+    if (cpu != this_cpu->index)
+        apic_send(cpu, VECTOR_RESCHEDULE);
 }
 
 static void make_ready(struct run_queue *queue, struct thread *thread) {
     thread->state = THREAD_RUNNABLE;
-    list_push_back(&queue->ready, &thread->run_link);
-    queue->ready_count++;
+    ready_add(&queue->ready, thread);
+    preempt_if_urgent(queue);
 }
 
 /* --- Choosing a CPU ----------------------------------------------------------------------------------------------- */
@@ -72,7 +89,7 @@ static unsigned shortest_queue(uint64_t allowed) {
     unsigned best = (unsigned)__builtin_ctzl(allowed);
     for (; allowed != 0; allowed &= allowed - 1) {
         unsigned cpu = (unsigned)__builtin_ctzl(allowed);
-        if (queues[cpu].ready_count < queues[best].ready_count)
+        if (queues[cpu].ready.count < queues[best].ready.count)
             best = cpu;
     }
     return best;
@@ -244,7 +261,8 @@ static void switch_to(struct thread *next) {
     uint64_t now = time_monotonic();
     previous->cpu_time += now - previous->started_at;
     next->started_at = now;
-    next->slice_end = now + TIME_SLICE_NS;
+    next->slice_end = next == own_queue()->successor ? previous->slice_end : now + TIME_SLICE_NS;
+    own_queue()->successor = NULL;
     next->state = THREAD_RUNNING;
     previous->space = cpu->space;
     if (loads) {
@@ -302,6 +320,17 @@ void sched_leave(void) {
     panic("a dead thread was run");
 }
 
+/* The caller is in the queue, or was and is `next` itself. Queue lock held; gives it up. */
+static void give_cpu_to(struct run_queue *queue, struct thread *next) {
+    if (next != thread_current()) {
+        switch_to(next);
+        return;
+    }
+    next->state = THREAD_RUNNING;
+    next->slice_end = time_monotonic() + TIME_SLICE_NS;
+    spin_unlock(&queue->lock);
+}
+
 void sched_yield(void) {
     bool irq = irq_save();
     struct run_queue *queue = own_queue();
@@ -312,12 +341,12 @@ void sched_yield(void) {
         self->state = THREAD_RUNNABLE;
         this_cpu->moving = self;
         switch_to(take_next(queue));
-    } else if (list_empty(&queue->ready)) {
+    } else if (ready_empty(&queue->ready)) {
         self->slice_end = time_monotonic() + TIME_SLICE_NS;
         spin_unlock(&queue->lock);
     } else {
         make_ready(queue, self);
-        switch_to(take_next(queue));
+        give_cpu_to(queue, take_next(queue));
     }
     irq_restore(irq);
 }
@@ -357,6 +386,40 @@ void sched_kick(struct thread *thread) {
     spin_unlock_irq(&queue->lock, irq);
 }
 
+/* A thread that is to sleep here again, or that nobody waits behind, is worth more than an idle CPU elsewhere. */
+void sched_wake_successor(struct thread *thread) {
+    bool irq = irq_save();
+    struct run_queue *queue = lock_queue_of(thread);
+    if (queue != own_queue() || thread->state != THREAD_SLEEPING || !(thread->affinity & bit_of(thread->cpu))) {
+        spin_unlock(&queue->lock);
+        sched_wake(thread);
+    } else {
+        thread->wake_pending = true;
+        thread->state = THREAD_RUNNABLE;
+        ready_add_first(&queue->ready, thread);
+        queue->successor = thread;
+        preempt_if_urgent(queue);
+        spin_unlock(&queue->lock);
+    }
+    irq_restore(irq);
+}
+
+void sched_set_level(struct thread *thread, unsigned level) {
+    bool irq = irq_save();
+    struct run_queue *queue = lock_queue_of(thread);
+    const bool waits = thread->state == THREAD_RUNNABLE && !list_empty(&thread->run_link);
+    if (waits)
+        ready_remove(&queue->ready, thread);
+    thread->level = (uint8_t)level;
+    if (waits)
+        ready_add(&queue->ready, thread);
+    else if (thread == cpus[thread->cpu].current)
+        queue->running_level = level;
+    preempt_if_urgent(queue);
+    spin_unlock(&queue->lock);
+    irq_restore(irq);
+}
+
 /* --- Affinity and balance ----------------------------------------------------------------------------------------- */
 
 void sched_set_affinity(struct thread *thread, uint64_t allowed) {
@@ -365,8 +428,7 @@ void sched_set_affinity(struct thread *thread, uint64_t allowed) {
     thread->affinity = allowed;
     const bool may_stay = allowed & bit_of(thread->cpu);
     if (!may_stay && thread->state == THREAD_RUNNABLE && !list_empty(&thread->run_link)) {
-        list_remove(&thread->run_link);
-        queue->ready_count--;
+        ready_remove(&queue->ready, thread);
         make_ready_somewhere(queue, thread);
     } else {
         if (!may_stay && thread == cpus[thread->cpu].current) {
@@ -378,29 +440,35 @@ void sched_set_affinity(struct thread *thread, uint64_t allowed) {
     irq_restore(irq);
 }
 
+/* The first that may run on this CPU, or NULL. */
+static struct thread *find_movable(const struct ready_queue *ready) {
+    for (uint32_t levels = ready->levels; levels != 0; levels &= levels - 1) {
+        list_for_each(link, &ready->threads[__builtin_ctz(levels)]) {
+            struct thread *thread = container_of(link, struct thread, run_link);
+            if ((thread->affinity & bit_of(this_cpu->index)) && !stays(thread))
+                return thread;
+        }
+    }
+    return NULL;
+}
+
 /* Takes a thread that waits on another CPU, the longest queue first, if it has at least `least` waiting. */
 static bool pull_thread(unsigned least) {
     const unsigned self = this_cpu->index;
     unsigned victim = self, longest = least - 1;
     for (unsigned cpu = 0; cpu < cpu_count; cpu++) {
-        if (cpu != self && queues[cpu].ready_count > longest) {
+        if (cpu != self && queues[cpu].ready.count > longest) {
             victim = cpu;
-            longest = queues[cpu].ready_count;
+            longest = queues[cpu].ready.count;
         }
     }
     if (victim == self)
         return false;
-    struct thread *found = NULL;
     spin_lock(&queues[victim].lock);
-    list_for_each(link, &queues[victim].ready) {
-        struct thread *thread = container_of(link, struct thread, run_link);
-        if ((thread->affinity & bit_of(self)) && !stays(thread)) {
-            found = thread;
-            list_remove(link);
-            queues[victim].ready_count--;
-            __atomic_store_n(&thread->cpu, self, __ATOMIC_RELEASE);
-            break;
-        }
+    struct thread *found = find_movable(&queues[victim].ready);
+    if (found != NULL) {
+        ready_remove(&queues[victim].ready, found);
+        __atomic_store_n(&found->cpu, self, __ATOMIC_RELEASE);
     }
     spin_unlock(&queues[victim].lock);
     if (found != NULL)
@@ -493,8 +561,8 @@ void sched_tick(void) {
     wake_sleepers(&queue->sleepers, now);
     struct thread *current = thread_current();
     if (current != this_cpu->idle && now >= current->slice_end) {
-        pull_thread(queue->ready_count + 2);
-        if (list_empty(&queue->ready))
+        pull_thread(queue->ready.count + 2);
+        if (ready_empty(&queue->ready))
             current->slice_end = now + TIME_SLICE_NS;
         else
             __atomic_or_fetch(&current->work, WORK_RESCHEDULE, __ATOMIC_RELAXED);
@@ -509,7 +577,8 @@ void sched_init_cpu(void) {
     struct run_queue *queue = own_queue();
     struct thread *idle = &idle_threads[cpu->index];
     spin_init(&queue->lock, RANK_RUN_QUEUE);
-    list_init(&queue->ready);
+    ready_init(&queue->ready);
+    queue->running_level = LEVEL_IDLE;
     list_init(&queue->sleepers);
     idle->process = &kernel_process;
     idle->affinity = bit_of(cpu->index);
@@ -535,7 +604,7 @@ void sched_idle(void) {
     irq_disable();
     for (;;) {
         spin_lock(&queue->lock);
-        if (!list_empty(&queue->ready)) {
+        if (!ready_empty(&queue->ready)) {
             __atomic_and_fetch(&idle_cpus, ~self, __ATOMIC_RELAXED);
             switch_to(take_next(queue));
             continue; /* idle again: say so before looking for the last time */
@@ -546,7 +615,7 @@ void sched_idle(void) {
         if (pull_thread(1))
             continue;
         scrub_when_idle();
-        if (!list_empty(&queue->ready) || frame_any_dirty())
+        if (!ready_empty(&queue->ready) || frame_any_dirty())
             continue;
         arm_timer(queue, time_monotonic());
         cpu_idle_wait();

@@ -1,6 +1,7 @@
 /*
- * Scheduling: per-CPU run queues, round robin, time slices; idle CPUs take waiting threads from others. Kernel code is
- * not preempted: a switch happens where a thread sleeps, yields, exits, or on its way back to user code.
+ * Scheduling: per-CPU run queues, by level and round robin within one, time slices; idle CPUs take waiting threads from
+ * others. Kernel code is not preempted: a switch happens where a thread sleeps, yields, exits, or on its way back to
+ * user code.
  */
 #ifndef KERNEL_SCHED_H
 #define KERNEL_SCHED_H
@@ -24,7 +25,16 @@ _Noreturn void sched_leave(void);
 /* Makes a sleeping or new thread runnable. Any context. */
 void sched_wake(struct thread *thread);
 
-/* The same, only if it sleeps interruptibly: a signal has come. If it runs, its CPU looks at its work flags. Any
+/*
+ * sched_wake() for one that the caller is about to wait for: it stays on this CPU, goes before others of its level and
+ * gets the rest of the caller's slice, so two that take turns are to the others like one. Any context.
+ */
+void sched_wake_successor(struct thread *thread);
+
+/* How urgent it is from now on (kernel/ready_queue.h). Any context. */
+void sched_set_level(struct thread *thread, unsigned level);
+
+/* sched_wake(), only if it sleeps interruptibly: a signal has come. If it runs, its CPU looks at its work flags. Any
  * context. */
 void sched_interrupt(struct thread *thread);
 

@@ -234,13 +234,14 @@ enum status sys_ipc_receive(struct syscall *call) {
     return status;
 }
 
-static enum status answer(const struct syscall *call, uint64_t token, const struct ipc_extra *extra) {
+static enum status answer(const struct syscall *call, uint64_t token, const struct ipc_extra *extra,
+                          const struct endpoint *receives_next) {
     struct thread *self = thread_current();
     struct parcel parcel;
     enum status status = make_parcel(call, extra, &parcel);
     if (status != OK)
         return status;
-    status = call_answer(token, &parcel);
+    status = call_answer(token, &parcel, receives_next);
     parcel_drop(&parcel);
     if (self->unanswered == token && (status == OK || status == ERR_NO_ENTRY))
         self->unanswered = 0;
@@ -250,7 +251,7 @@ static enum status answer(const struct syscall *call, uint64_t token, const stru
 enum status sys_ipc_reply(struct syscall *call) {
     struct ipc_extra extra;
     enum status status = read_extra(call, &extra);
-    return status == OK ? answer(call, call->arg[0], &extra) : status;
+    return status == OK ? answer(call, call->arg[0], &extra, NULL) : status;
 }
 
 /* A caller that has gone is no reason not to go on. */
@@ -262,7 +263,7 @@ enum status sys_ipc_reply_receive(struct syscall *call) {
         return status;
     status = read_extra(call, &extra);
     if (status == OK && thread_current()->unanswered != 0)
-        status = answer(call, thread_current()->unanswered, &extra);
+        status = answer(call, thread_current()->unanswered, &extra, endpoint);
     if (status == OK || status == ERR_NO_ENTRY)
         status = receive(call, endpoint, &extra);
     endpoint_unref(endpoint);

@@ -1,15 +1,14 @@
 /*
- * Scheduling as far as programs see it. There is one class and no priorities: what would change them is accepted and
- * changes nothing. No state. Any space; may sleep.
+ * Scheduling as far as programs see it. There is one class, with nice values. No state. Any space; may sleep.
  */
 #include "arch/cpu.h"
 #include "arch/smp.h"
 #include "arch/uaccess.h"
 #include "kernel/process.h"
+#include "kernel/ready_queue.h"
 #include "kernel/sched.h"
 #include "kernel/syscall_table.h"
 
-enum { PRIO_USER = 2, NICE_ZERO = 20 }; /* getpriority returns 20 - nice */
 _Static_assert(CPU_MAX <= 64, "a set of CPUs is one word");
 
 enum status sys_sched_yield(struct syscall *call) {
@@ -74,11 +73,71 @@ enum status sys_getcpu(struct syscall *call) {
     return status;
 }
 
-enum status sys_getpriority(struct syscall *call) {
+/* --- Nice values -------------------------------------------------------------------------------------------------- */
+
+enum { PRIO_PROCESS, PRIO_PGRP, PRIO_USER };
+
+/* Whether a thread is one of those that a call names. processes_lock held. */
+static bool is_named(const struct thread *thread, uint64_t which, uint32_t id) {
+    switch (which) {
+    case PRIO_PROCESS:
+        return id == 0 ? thread == thread_current() : thread->id == id;
+    case PRIO_PGRP:
+        return thread->process->group == (id == 0 ? process_current()->group : id);
+    default:
+        return thread->process->uid == (id == 0 ? process_current()->uid : id);
+    }
+}
+
+typedef enum status (*thread_visitor)(struct thread *thread, int *nice);
+
+/* ERR_NO_PROCESS when there is none; else the last thing that a visit says but OK. */
+static enum status visit_named(const struct syscall *call, thread_visitor visit, int *nice) {
+    enum status result = ERR_NO_PROCESS;
     if ((uint32_t)call->arg[0] > PRIO_USER)
         return ERR_INVALID;
-    call->result = NICE_ZERO;
+    bool irq = spin_lock_irq(&processes_lock);
+    list_for_each(process_link, &all_processes) {
+        struct process *process = container_of(process_link, struct process, all_link);
+        list_for_each(link, &process->threads) {
+            struct thread *thread = container_of(link, struct thread, process_link);
+            if (!is_named(thread, (uint32_t)call->arg[0], (uint32_t)call->arg[1]))
+                continue;
+            enum status status = visit(thread, nice);
+            if (result == ERR_NO_PROCESS || status != OK)
+                result = status;
+        }
+    }
+    spin_unlock_irq(&processes_lock, irq);
+    return result;
+}
+
+static enum status least(struct thread *thread, int *nice) {
+    if (thread->nice < *nice)
+        *nice = thread->nice;
     return OK;
 }
 
-enum status sys_setpriority(struct syscall *call) { return (uint32_t)call->arg[0] > PRIO_USER ? ERR_INVALID : OK; }
+/* As Linux: more urgent only for the superuser, and of others only one's own. */
+static enum status set(struct thread *thread, int *nice) {
+    const uint32_t uid = process_current()->uid;
+    if (uid != 0 && uid != thread->process->uid)
+        return ERR_NOT_PERMITTED;
+    if (uid != 0 && *nice < thread->nice)
+        return ERR_ACCESS;
+    thread_set_nice(thread, *nice);
+    return OK;
+}
+
+enum status sys_getpriority(struct syscall *call) {
+    int nice = NICE_MAX;
+    enum status status = visit_named(call, least, &nice);
+    call->result = 20 - nice; /* so that it is no errno */
+    return status;
+}
+
+enum status sys_setpriority(struct syscall *call) {
+    int nice = (int)call->arg[2];
+    nice = nice < NICE_MIN ? NICE_MIN : nice > NICE_MAX ? NICE_MAX : nice;
+    return visit_named(call, set, &nice);
+}

@@ -16,6 +16,7 @@
 #include "asi/asi.h"
 #include "kernel/assert.h"
 #include "kernel/process.h"
+#include "kernel/ready_queue.h"
 #include "kernel/sched.h"
 #include "kernel/string.h"
 #include "kernel/thread_create.h"
@@ -203,6 +204,8 @@ enum status thread_create_with(struct process *process, struct thread_local *loc
     thread->cpu = this_cpu->index;
     thread->fpu_cpu = UINT32_MAX; /* a CPU may remember a dead thread that this struct was */
     thread->affinity = thread_current()->process == &kernel_process ? UINT64_MAX : thread_current()->affinity;
+    thread->nice = thread_current()->nice;
+    thread->level = level_of_nice(thread->nice);
     thread->deadline = WAIT_FOREVER;
     thread->signal_mask = thread_current()->signal_mask;
     list_init(&thread->run_link);

@@ -66,6 +66,8 @@ struct thread {
     struct list run_link, timer_link, process_link;
     uint32_t cpu;                  /* whose run queue. Changed under that queue's lock */
     uint32_t fpu_cpu;              /* whose registers had its FPU state last. Guarded by the CPU it runs on */
+    int8_t nice;                   /* as its process wants it. Protected by ipc_lock */
+    uint8_t level;                 /* how urgent it is, donations included. Written with ipc_lock, too */
     uint64_t affinity;             /* the CPUs it may run on: a bit each. Guarded by the run queue's lock */
     uint64_t slice_end;            /* time_monotonic() at which it has had its share */
     uint64_t cpu_time, started_at; /* nanoseconds used; when it was last put on a CPU */
@@ -97,6 +99,9 @@ void thread_start(struct thread *thread);
 
 /* The registers with which the calling thread entered from user code. */
 struct trap_frame *thread_user_frame(void);
+
+/* Its nice value, NICE_MIN to NICE_MAX, from now on; with what it is donated (kernel/donation.h). */
+void thread_set_nice(struct thread *thread, int nice);
 
 /* Threads by id, for signals and affinity. Returns NULL when there is none. Processes lock (rank PROCESSES) held. */
 struct thread *thread_find(uint32_t id);
