@@ -94,7 +94,7 @@ static uint64_t fault_address(void) {
 static void user_page_fault(uint64_t address, uint64_t error) {
     int code = 1;
     enum status status = vm_fault(address, error & PF_WRITE, error & PF_EXECUTE, &code);
-    if (status == OK)
+    if (status == OK || status == ERR_RESTART) /* to be killed: on the way back */
         return;
     if (status == ERR_NO_MEMORY)
         signal_fault(SIGKILL, SI_KERNEL, address);

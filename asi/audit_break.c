@@ -51,7 +51,7 @@ static enum status make_closed_object(struct memory_object *object, frame_t *fra
         return status;
     status = object_write_kernel(object, 0, "secret", sizeof "secret");
     ephmap_close(object);
-    return status == OK ? object_page(object, 0, false, frame) : status;
+    return status == OK ? object_page(object, 0, PAGE_IF_RESIDENT, frame) : status;
 }
 
 /* Where the frame's window would be. Without a table there (modes without windows) a scratch slot serves. */

@@ -14,6 +14,7 @@ enum lock_rank {
     RANK_PIPE,       /* a pipe or terminal: positions and readers/writers */
     RANK_FUTEX,      /* a futex bucket */
     RANK_OBJECT,     /* a memory object's page index and size */
+    RANK_PAGERS,     /* which objects have pagers */
     RANK_VIEWS,      /* who has which object open (mm/ephmap.c) */
     RANK_DMA,        /* what a device reaches (kernel/dma.c) */
     RANK_IOMMU,      /* the IOMMUs' registers */

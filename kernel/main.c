@@ -32,6 +32,7 @@
 #include "mm/device.h"
 #include "mm/ephmap.h"
 #include "mm/local.h"
+#include "mm/pager.h"
 #include "mm/region.h"
 #include "mm/tags.h"
 
@@ -118,5 +119,6 @@ void kernel_main(const struct boot_info *info) {
     if (process_create_kernel("init", init_thread, &init_process) != OK)
         panic("no memory for the first process");
     tty_thread_start();
+    pager_start();
     sched_idle();
 }

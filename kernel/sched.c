@@ -28,6 +28,7 @@
 #include "kernel/timer.h"
 #include "mm/boot.h"
 #include "mm/ephmap.h"
+#include "mm/pager.h"
 #include "mm/tags.h"
 #include "mm/tlb.h"
 
@@ -556,6 +557,7 @@ void sched_tick(void) {
     struct run_queue *queue = own_queue();
     uint64_t now = time_monotonic();
     queue->tick_at = 0;
+    pageout_check();
     if (this_cpu->index == TIMER_CPU)
         timers_expire(now);
     wake_sleepers(&queue->sleepers, now);

@@ -8,7 +8,7 @@
 #include "kernel/syscall_table.h"
 #include "kernel/transfer.h"
 #include "mm/heap.h"
-#include "mm/object.h"
+#include "mm/pager.h"
 
 enum seek_from { SEEK_SET, SEEK_CUR, SEEK_END, SEEK_DATA, SEEK_HOLE };
 
@@ -95,7 +95,7 @@ enum status sys_lseek(struct syscall *call) {
     return status;
 }
 
-/* Files are in memory: nothing is behind them that they could be written to. */
+/* Only behind files with a pager there is something that they can be written to. */
 enum status sys_fsync(struct syscall *call) {
     struct file *file;
     enum status status = handle_get((int)call->arg[0], &file);
@@ -105,6 +105,8 @@ enum status sys_fsync(struct syscall *call) {
         status = ERR_BAD_HANDLE;
     else if (!file->operations->memory && !inode_is(file->inode, S_IFREG) && !inode_is(file->inode, S_IFDIR))
         status = ERR_INVALID;
+    if (status == OK && file->operations->memory)
+        status = object_sync(file->object);
     file_unref(file);
     return status;
 }
@@ -113,6 +115,7 @@ enum status sys_fdatasync(struct syscall *call) { return sys_fsync(call); }
 
 enum status sys_sync(struct syscall *call) {
     (void)call;
+    pager_sync_all();
     return OK;
 }
 

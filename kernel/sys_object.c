@@ -3,8 +3,9 @@
  *
  * Locks: none of its own. Runs in the caller's space; may sleep.
  */
+#include "kernel/endpoint.h"
 #include "kernel/object_file.h"
-#include "kernel/server.h"
+#include "kernel/process.h"
 #include "kernel/syscall_table.h"
 #include "mm/grant.h"
 #include "mm/heap.h"
@@ -35,15 +36,35 @@ static enum status create_plain(uint64_t size, struct memory_object **out) {
     return status;
 }
 
+static enum status create_with_pager(int fd, uint64_t id, uint64_t size, struct memory_object **out) {
+    struct endpoint *endpoint;
+    enum status status = endpoint_get(fd, RIGHT_CALL, &endpoint, NULL);
+    if (status != OK)
+        return status;
+    status = object_create_with_pager(endpoint, id, size, out);
+    endpoint_unref(endpoint);
+    return status;
+}
+
 enum status sys_object_create(struct syscall *call) {
     struct memory_object *object;
     struct file *file;
-    if ((int)call->arg[1] >= 0)
-        return ERR_NOT_SUPPORTED;
-    enum status status = create_plain(call->arg[0], &object);
+    int endpoint = (int)call->arg[1];
+    enum status status = endpoint < 0 ? create_plain(call->arg[0], &object)
+                                      : create_with_pager(endpoint, call->arg[2], call->arg[0], &object);
     if (status == OK)
         status = object_file_create(object, RIGHT_READ | RIGHT_WRITE | RIGHT_TRANSFER, &file);
     return status == OK ? handle_publish(file, &call->result) : status;
+}
+
+enum status sys_pager_timeout(struct syscall *call) {
+    struct file *file;
+    enum status status = get_memory((int)call->arg[0], RIGHT_WRITE, &file);
+    if (status != OK)
+        return status;
+    status = pager_set_timeout(file->object, call->arg[1]);
+    file_unref(file);
+    return status;
 }
 
 enum status sys_object_move(struct syscall *call) {
@@ -61,10 +82,20 @@ enum status sys_object_move(struct syscall *call) {
     return status;
 }
 
+static enum status resident_page(struct memory_object *object, uint64_t page, frame_t *out) {
+    enum status status;
+    while ((status = object_page(object, page, PAGE_USE, out)) == ERR_WOULD_BLOCK) {
+        status = object_page_in(object, page);
+        if (status != OK)
+            return status;
+    }
+    return status;
+}
+
 /* The frames of whole pages, with a reference each; a device may read them, or write to them. */
 static enum status take_frames(struct memory_object *object, uint64_t first, unsigned count, frame_t *frames) {
     for (unsigned i = 0; i < count; i++) {
-        enum status status = object_page(object, first + i, true, &frames[i]);
+        enum status status = resident_page(object, first + i, &frames[i]);
         if (status == OK)
             continue;
         while (i > 0)
@@ -127,4 +158,12 @@ enum status sys_grant_copy(struct syscall *call) {
         status = grant_copy(file, call->arg[1], call->arg[2], call->arg[3], into);
     file_unref(file);
     return status;
+}
+
+enum status sys_cache_drop(struct syscall *call) {
+    (void)call;
+    if (process_current()->uid != 0)
+        return ERR_NOT_PERMITTED;
+    pager_drop_clean_pages();
+    return OK;
 }

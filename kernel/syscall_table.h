@@ -192,7 +192,9 @@
     X(1020, object_create)                                                                                             \
     X(1021, object_move)                                                                                               \
     X(1022, grant_create)                                                                                              \
-    X(1023, grant_copy)
+    X(1023, grant_copy)                                                                                                \
+    X(1024, pager_timeout)                                                                                             \
+    X(1056, cache_drop)
 
 /* kernel/sys_device.c */
 #define SYSCALLS_DEVICE(X)                                                                                             \

@@ -215,8 +215,10 @@ void *ephmap_map_window(frame_t frame, struct memory_object *object) {
     spin_lock(&views_lock);
     struct object_view_set *set = view_set_find(process, object);
     bool recorded = set != NULL && window_table(address) == OK && view_set_record(set, frame);
-    if (recorded)
+    if (recorded) {
+        frame_info(frame)->used = 1;
         *window_pte(address) = pte_kernel_data(frame, false);
+    }
     spin_unlock(&views_lock);
     if (!recorded)
         return view_for_one_use(frame);

@@ -3,14 +3,15 @@
  *
  * The first touch of anonymous memory is the path that must be short: free frames are zero already (CLEAN), so nothing
  * is cleared here. Copies go through EPHMAP scratch views. Invariants: a frame has one reference for each user entry
- * that names it. LOGICAL ACCESS – only frames that the area entitles the process to are mapped or viewed. Locks:
- * user_space->lock, and inside it an object's. Data: LOCAL areas, the loaded tables. Runs in either space.
+ * that names it. LOGICAL ACCESS – only frames that the area entitles the process to are mapped or viewed. A page that a
+ * pager has to bring is asked for with the user half unlocked, and the fault taken again. Locks: user_space->lock, and
+ * inside it an object's. Data: LOCAL areas, the loaded tables. Runs in either space.
  */
 #include "arch/uaccess.h"
 #include "kernel/assert.h"
 #include "kernel/string.h"
 #include "mm/ephmap.h"
-#include "mm/object.h"
+#include "mm/pager_state.h"
 #include "mm/region.h"
 #include "mm/tag_check.h"
 #include "mm/vm_areas.h"
@@ -19,6 +20,7 @@
 #define FAULT_AROUND 16 /* pages, aligned: resident neighbours of a file page are mapped along with it */
 _Static_assert(FAULT_AROUND <= 32, "object_resident_pages() takes a 32-bit set");
 #define FAULT_AROUND_BYTES (FAULT_AROUND * PAGE_SIZE)
+#define RECLAIM_PAGES      64U /* when there is no frame for one */
 
 /* Extends a stack down to the page of `address`, if it may come that far. */
 static bool grow_stack(struct vm *vm, struct vma *area, vaddr_t address) {
@@ -92,11 +94,20 @@ static enum status copy_page(struct process *process, frame_t source, uint64_t v
     return OK;
 }
 
+static uint64_t page_of_object(const struct vma *area, vaddr_t page) {
+    return (area->offset + (page - area->start)) >> PAGE_SHIFT;
+}
+
+/* A shared page is mapped writable when it may be, but for a pager's: it must know that the page is written to. */
+static bool maps_writable(const struct vma *area, bool write) {
+    return area->shared && area->protection & VM_WRITE && (write || !area->object->pager);
+}
+
 /* Maps the resident neighbours of a page of an object that a read has just touched. */
 static void fault_around(struct process *process, const struct vma *area, vaddr_t page, pte_t *entry) {
     vaddr_t first = page & ~(FAULT_AROUND_BYTES - 1), end = first + FAULT_AROUND_BYTES;
     uint64_t limit = area->object_limit == VMA_NO_LIMIT ? UINT64_MAX : area->object_limit - area->offset;
-    bool write = area->shared && area->protection & VM_WRITE;
+    bool write = maps_writable(area, false);
     frame_t frames[32];
     uint32_t wanted = 0, found;
     unsigned count;
@@ -120,20 +131,32 @@ static void fault_around(struct process *process, const struct vma *area, vaddr_
     }
 }
 
+/* The frame of an object's page, with a reference. */
+static enum status get_object_page(const struct vma *area, uint64_t page, bool write, frame_t *frame,
+                                   struct wanted_page *wanted) {
+    enum status status = object_page(area->object, page, area->shared && write ? PAGE_MODIFY : PAGE_USE, frame);
+
+    if (status == ERR_WOULD_BLOCK) {
+        object_ref(area->object);
+        *wanted = (struct wanted_page){area->object, page};
+    }
+    return status == ERR_INVALID ? ERR_IO : status;
+}
+
 static enum status map_object_page(struct process *process, const struct vma *area, vaddr_t page, pte_t *entry,
-                                   bool write) {
+                                   bool write, struct wanted_page *wanted) {
     uint64_t position = area->offset + (page - area->start), valid = area->object_limit - position;
     frame_t frame, copy;
     enum status status;
 
     if (position >= area->object_limit)
         return map_zero_page(process, area, entry);
-    status = object_page(area->object, position >> PAGE_SHIFT, true, &frame);
+    status = get_object_page(area, position >> PAGE_SHIFT, write, &frame, wanted);
     if (status != OK)
-        return status == ERR_INVALID ? ERR_IO : status;
+        return status;
 
     if (area->shared || (!write && valid >= PAGE_SIZE)) {
-        set_entry(process, entry, page_entry(area, frame, area->shared && area->protection & VM_WRITE));
+        set_entry(process, entry, page_entry(area, frame, maps_writable(area, write)));
         if (!write)
             fault_around(process, area, page, entry);
         return OK;
@@ -166,7 +189,24 @@ static enum status break_sharing(struct process *process, const struct vma *area
     return OK;
 }
 
-enum status fault_page(vaddr_t address, bool write, bool execute, int *si_code) {
+/*
+ * The first write to a page of a pager's that is mapped read-only. Where the object has another page there by now, this
+ * entry is about to be taken out (mm/vm_cut.c): the fault is taken again.
+ */
+static void make_writable(const struct vma *area, vaddr_t page, pte_t *entry) {
+    frame_t frame;
+
+    if (area->object && area->object->pager) {
+        if (object_page(area->object, page_of_object(area, page), PAGE_MODIFY, &frame) != OK)
+            return;
+        object_page_put(frame); /* the entry's reference keeps it */
+        if (!frame_equal(frame, pte_frame(*entry)))
+            return;
+    }
+    *entry |= PTE_WRITE | PTE_DIRTY;
+}
+
+enum status fault_page(vaddr_t address, bool write, bool execute, int *si_code, struct wanted_page *wanted) {
     struct process *process = process_current();
     struct vma *area = area_at(&LOCAL->vm, address);
     pte_t *entry;
@@ -189,25 +229,39 @@ enum status fault_page(vaddr_t address, bool write, bool execute, int *si_code) 
         return OK;
     }
     if (!*entry)
-        return area->object ? map_object_page(process, area, address, entry, write)
+        return area->object ? map_object_page(process, area, address, entry, write, wanted)
                             : map_zero_page(process, area, entry);
     assert(pte_present(*entry));
     if (write && !(*entry & PTE_WRITE)) {
         if (!area->shared)
             return break_sharing(process, area, address, entry);
-        *entry |= PTE_WRITE | PTE_DIRTY;
+        make_writable(area, address, entry);
     }
     tlb_forget(address); /* another thread was faster, or the translation was older than the entry */
     return OK;
 }
 
+enum status fault_wanted(const struct wanted_page *wanted) {
+    enum status status = pager_page_in(wanted->object, wanted->page, 1, true);
+
+    object_unref(wanted->object);
+    return status;
+}
+
 enum status vm_fault(vaddr_t address, bool write, bool execute, int *si_code) {
     struct mutex *lock = &process_current()->user_space->lock;
+    struct wanted_page wanted;
     enum status status;
+    bool again;
 
-    mutex_lock(lock);
-    status = fault_page(address, write, execute, si_code);
-    mutex_unlock(lock);
+    do {
+        mutex_lock(lock);
+        status = fault_page(address, write, execute, si_code, &wanted);
+        mutex_unlock(lock);
+        again = status == ERR_WOULD_BLOCK || (status == ERR_NO_MEMORY && pager_reclaim(NULL, RECLAIM_PAGES));
+        if (status == ERR_WOULD_BLOCK)
+            again = (status = fault_wanted(&wanted)) == OK;
+    } while (again);
     return status;
 }
 

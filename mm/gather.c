@@ -48,7 +48,9 @@ void gather_scrub(struct gather *gather, frame_t frame) {
 }
 
 void gather_release(struct gather *gather, frame_t frame) {
-    if (frame_unref(frame))
+    if (frame_info(frame)->class == FRAME_SECRET && tlb_is_shared(this_cpu->loaded))
+        gather->held |= 1UL << add_frame(gather, frame);
+    else if (frame_unref(frame))
         gather_scrub(gather, frame);
 }
 
@@ -65,10 +67,15 @@ static void flush_pages(const struct gather *gather) {
 
 void gather_flush(struct gather *gather) {
     flush_pages(gather);
+    for (uint64_t left = gather->held; left != 0; left &= left - 1)
+        if (frame_unref(gather->frame[__builtin_ctzl(left)])) /* its object has let go of it meanwhile */
+            gather->unscrubbed |= left & -left;
     for (uint64_t left = gather->unscrubbed; left != 0; left &= left - 1)
         ephmap_scrub(gather->frame[__builtin_ctzl(left)]);
     ephmap_flush();
     for (unsigned i = 0; i < gather->frames; i++) {
+        if ((gather->held & ~gather->unscrubbed) >> i & 1)
+            continue; /* somebody else has it */
         if (gather->dirty >> i & 1)
             frame_free_dirty(gather->frame[i]);
         else

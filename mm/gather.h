@@ -21,6 +21,7 @@ struct gather {
     unsigned frames;              /* used in frame[]: to be freed after the flush */
     uint64_t unscrubbed;          /* bit per frame[]: to be cleared after the flush of pages */
     uint64_t dirty;               /* bit per frame[]: the scrubber's */
+    uint64_t held;                /* bit per frame[]: an entry's reference on it is to be dropped after the flush */
     struct memory_object *object; /* page[] has windows on it: they go from every process that has it open; or NULL */
     vaddr_t page[GATHER_PAGES];
     frame_t frame[GATHER_FRAMES];
@@ -28,7 +29,7 @@ struct gather {
 
 static inline void gather_begin(struct gather *gather) {
     gather->pages = gather->frames = 0;
-    gather->unscrubbed = gather->dirty = 0;
+    gather->unscrubbed = gather->dirty = gather->held = 0;
     gather->object = NULL;
 }
 
@@ -37,7 +38,8 @@ void gather_page(struct gather *gather, vaddr_t address);
 
 /*
  * Drops the reference that a cleared page-table entry had on `frame`; when it was the last, scrubs the frame and queues
- * it. SECRET frames (object pages) only lose the reference unless the object has let go of them.
+ * it. An object's page, which others may take away as soon as nobody refers to it, loses the reference after the flush
+ * where another CPU may still have the translation.
  */
 void gather_release(struct gather *gather, frame_t frame);
 

@@ -19,7 +19,10 @@
 #include "mm/heap.h"
 #include "mm/object_index.h"
 #include "mm/page_drop.h"
+#include "mm/pager_state.h"
 #include "mm/vm.h"
+
+#define RECLAIM_PAGES 64U /* when there is no frame for one */
 
 static size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
 
@@ -60,6 +63,8 @@ void page_drop(struct page_drop *drop, uint64_t entry) {
         gather_page(&drop->gather, ephmap_window_address(frame));
     }
     drop->object->pages--;
+    if (entry & PAGE_DIRTY)
+        pager_note_clean(drop->object->pager);
     info->object = NULL;
     if (page_is_mapped(info)) { /* see mm/vm_cut.c */
         info->class = FRAME_USER;
@@ -94,13 +99,29 @@ void object_unref(struct memory_object *object) {
 
     if (__atomic_sub_fetch(&object->refs, 1, __ATOMIC_ACQ_REL) != 0)
         return;
+    if (object->pager && !pager_let_go(object))
+        return;
     assert(object->mappings == 0);
     if (object->root) {
         page_drop_begin(&drop, object, false, true);
         index_visit(object, 0, UINT64_MAX, page_drop_visitor, &drop);
         page_drop_end(&drop);
     }
+    if (object->pager)
+        pager_destroy(object->pager);
     global_free(object, sizeof(*object));
+}
+
+/* Makes a frame a page of the object, where there is none. Object lock held. */
+static enum status put_page(struct memory_object *object, uint64_t page, frame_t frame) {
+    enum status status = index_put(object, page, frame);
+
+    if (status != OK)
+        return status;
+    frame_info(frame)->object = object;
+    frame_info(frame)->used = 1;
+    object->pages++;
+    return OK;
 }
 
 /* Fills a hole with a clean frame. Object lock held. */
@@ -109,14 +130,10 @@ static enum status add_page(struct memory_object *object, uint64_t page, frame_t
 
     if (status != OK)
         return status;
-    status = index_put(object, page, *out);
-    if (status != OK) {
+    status = put_page(object, page, *out);
+    if (status != OK)
         frame_free_clean(*out);
-        return status;
-    }
-    frame_info(*out)->object = object;
-    object->pages++;
-    return OK;
+    return status;
 }
 
 /*
@@ -132,12 +149,17 @@ static __attribute__((noinline)) size_t bring_in(vaddr_t at, size_t left, bool w
     return left <= first || user_fault_in(at + first, write) == OK ? left : first;
 }
 
-/* Copies out of one page or hole; returns how many bytes were not copied. Object lock held. */
+/*
+ * Copies out of one page or hole; returns how many bytes were not copied: none are of a page that its pager is to be
+ * asked for. Object lock held.
+ */
 static inline size_t read_page(struct memory_object *object, uint64_t offset, vaddr_t to, size_t bytes) {
     frame_t frame = index_get(object, offset >> PAGE_SHIFT);
     size_t left;
 
     if (__builtin_expect(frame_is_none(frame), 0)) {
+        if (pager_knows(object, offset >> PAGE_SHIFT))
+            return bytes;
         this_cpu->views_held++; /* the lock is held: a fault must stop the clearing */
         left = clear_user_held(to, bytes);
         this_cpu->views_held--;
@@ -171,8 +193,12 @@ enum status object_read(struct memory_object *object, uint64_t offset, vaddr_t t
         offset += chunk;
         bytes -= chunk;
         if (__builtin_expect(left != 0, 0)) {
-            size_t usable = bring_in(to, left, true, &status);
+            size_t usable = 0;
 
+            if (object->pager)
+                status = pager_page_in(object, offset >> PAGE_SHIFT, bytes_to_pages(page_offset(offset) + bytes), true);
+            if (status == OK)
+                usable = bring_in(to, left, true, &status);
             if (usable < left)
                 bytes = usable;
         }
@@ -198,6 +224,50 @@ static inline size_t write_page(struct memory_object *object, frame_t frame, uin
     return left;
 }
 
+/*
+ * A page that a pager knows, written as a whole: it need not be asked for. Only once all of it could be copied it is
+ * the object's. ERR_AGAIN: the user's page is to be made present first. Object lock held.
+ */
+static enum status overwrite_page(struct memory_object *object, uint64_t page, vaddr_t from, frame_t *out) {
+    enum status status = frame_alloc(FRAME_SECRET, 0, out);
+    size_t left;
+    char *view;
+
+    if (status != OK)
+        return status;
+    view = ephmap_scratch(*out);
+    left = copy_from_user_held(view, from, PAGE_SIZE);
+    ephmap_scratch_put(view);
+    status = left ? ERR_AGAIN : put_page(object, page, *out);
+    if (status == OK)
+        ephmap_flush();
+    else
+        ephmap_scrub_and_free(*out);
+    return status;
+}
+
+/*
+ * Makes the absent page to which `bytes` from `from` are to be written. OK: it is there, and the lock still held. Else
+ * the lock is given up; ERR_AGAIN: look again. Object lock held.
+ */
+static __attribute__((noinline)) enum status page_for_write(struct memory_object *object, uint64_t page, vaddr_t from,
+                                                            size_t bytes, bool readable, frame_t *out) {
+    bool known = pager_knows(object, page), whole = bytes == PAGE_SIZE;
+    enum status status = ERR_AGAIN;
+
+    if (!known)
+        status = add_page(object, page, out);
+    else if (whole)
+        status = overwrite_page(object, page, from, out);
+    if (status == OK)
+        return OK;
+    object_unlock(object);
+    if (status == ERR_NO_MEMORY)
+        return object->pager && pager_reclaim(object, RECLAIM_PAGES) ? ERR_AGAIN : ERR_NO_MEMORY;
+    status = whole ? user_fault_in(from, false) : pager_page_in(object, page, 1, readable);
+    return status == OK ? ERR_AGAIN : status;
+}
+
 enum status object_write(struct memory_object *object, uint64_t offset, vaddr_t from, size_t bytes, bool readable,
                          size_t *done) {
     enum status status = OK;
@@ -207,6 +277,10 @@ enum status object_write(struct memory_object *object, uint64_t offset, vaddr_t 
     if (bytes && offset >= OBJECT_SIZE_MAX)
         return ERR_FILE_TOO_BIG;
     bytes = smaller(bytes, OBJECT_SIZE_MAX - offset);
+    if (object->pager)
+        status = pager_throttle(object);
+    if (status != OK)
+        return status;
     while (bytes) {
         size_t chunk = smaller(PAGE_SIZE - page_offset(offset), bytes), left;
         frame_t frame;
@@ -214,13 +288,16 @@ enum status object_write(struct memory_object *object, uint64_t offset, vaddr_t 
         object_lock(object);
         frame = index_get(object, offset >> PAGE_SHIFT);
         if (frame_is_none(frame)) {
-            status = add_page(object, offset >> PAGE_SHIFT, &frame);
-            if (status != OK) {
-                object_unlock(object);
-                break;
+            status = page_for_write(object, offset >> PAGE_SHIFT, from, chunk, readable, &frame);
+            if (status == ERR_AGAIN) {
+                status = OK;
+                continue;
             }
+            if (status != OK)
+                break;
         }
         left = write_page(object, frame, offset, from, chunk, readable);
+        pager_note_write(object, offset >> PAGE_SHIFT);
         chunk -= left;
         from += chunk;
         offset += chunk;
@@ -240,55 +317,86 @@ enum status object_write(struct memory_object *object, uint64_t offset, vaddr_t 
     return status;
 }
 
+/* Copies out of one page or hole into kernel memory. Object lock held. */
+static void read_page_kernel(frame_t frame, uint64_t offset, void *to, size_t bytes) {
+    if (frame_is_none(frame)) {
+        memset(to, 0, bytes);
+    } else {
+        /* A scratch view: such reads are seldom repeated, and the first window costs tables. */
+        char *view = ephmap_scratch(frame);
+        memcpy(to, view + page_offset(offset), bytes);
+        ephmap_scratch_put(view);
+    }
+}
+
 enum status object_read_kernel(struct memory_object *object, uint64_t offset, void *to, size_t bytes, size_t *done) {
+    enum status status = OK;
     size_t total = 0;
 
     object_lock_shared(object);
-    while (total < bytes && offset < object->size) {
-        size_t chunk = smaller(PAGE_SIZE - page_offset(offset), smaller(bytes - total, object->size - offset));
+    while (status == OK && total < bytes && offset < object->size) {
+        size_t left = smaller(bytes - total, object->size - offset);
+        size_t chunk = smaller(PAGE_SIZE - page_offset(offset), left);
         frame_t frame = index_get(object, offset >> PAGE_SHIFT);
 
-        if (frame_is_none(frame)) {
-            memset((char *)to + total, 0, chunk);
-        } else {
-            /* A scratch view: such reads are seldom repeated, and the first window costs tables. */
-            char *view = ephmap_scratch(frame);
-            memcpy((char *)to + total, view + page_offset(offset), chunk);
-            ephmap_scratch_put(view);
+        if (frame_is_none(frame) && pager_knows(object, offset >> PAGE_SHIFT)) {
+            object_unlock_shared(object);
+            status = pager_page_in(object, offset >> PAGE_SHIFT, bytes_to_pages(page_offset(offset) + left), true);
+            object_lock_shared(object);
+            continue;
         }
+        read_page_kernel(frame, offset, (char *)to + total, chunk);
         total += chunk;
         offset += chunk;
     }
     ephmap_flush();
     object_unlock_shared(object);
     *done = total;
+    return status;
+}
+
+/* One page's part. ERR_AGAIN: its pager was asked for it; look again. */
+static enum status write_page_kernel(struct memory_object *object, uint64_t offset, const void *from, size_t bytes) {
+    uint64_t page = offset >> PAGE_SHIFT;
+    frame_t frame;
+    enum status status = OK;
+
+    object_lock(object);
+    frame = index_get(object, page);
+    if (frame_is_none(frame)) {
+        status = pager_knows(object, page) ? ERR_AGAIN : add_page(object, page, &frame);
+        if (status != OK) {
+            object_unlock(object);
+            if (status == ERR_AGAIN)
+                status = pager_page_in(object, page, 1, true);
+            return status == OK ? ERR_AGAIN : status;
+        }
+    }
+    memcpy((char *)ephmap_window(frame, object) + page_offset(offset), from, bytes);
+    ephmap_window_put();
+    pager_note_write(object, page);
+    if (object->size < offset + bytes)
+        object->size = offset + bytes;
+    object_unlock(object);
     return OK;
 }
 
 enum status object_write_kernel(struct memory_object *object, uint64_t offset, const void *from, size_t bytes) {
-    enum status status = OK;
-
     if (bytes > OBJECT_SIZE_MAX || offset > OBJECT_SIZE_MAX - bytes)
         return ERR_FILE_TOO_BIG;
-    object_lock(object);
     while (bytes) {
         size_t chunk = smaller(PAGE_SIZE - page_offset(offset), bytes);
-        frame_t frame = index_get(object, offset >> PAGE_SHIFT);
+        enum status status = write_page_kernel(object, offset, from, chunk);
 
-        if (frame_is_none(frame))
-            status = add_page(object, offset >> PAGE_SHIFT, &frame);
+        if (status == ERR_AGAIN)
+            continue;
         if (status != OK)
-            break;
-        memcpy((char *)ephmap_window(frame, object) + page_offset(offset), from, chunk);
-        ephmap_window_put();
+            return status;
         from = (const char *)from + chunk;
         offset += chunk;
         bytes -= chunk;
-        if (object->size < offset)
-            object->size = offset;
     }
-    object_unlock(object);
-    return status;
+    return OK;
 }
 
 /* Zeroes what the last page holds behind `size`. Object lock held. */
@@ -305,6 +413,7 @@ static void clear_tail(struct memory_object *object, uint64_t size, bool visible
         asi_exit(ASI_CAUSE_FILE);
         memset((char *)physmap(frame) + start, 0, PAGE_SIZE - start);
     }
+    pager_note_write(object, size >> PAGE_SHIFT);
 }
 
 enum status object_resize(struct memory_object *object, uint64_t size) {
@@ -316,6 +425,8 @@ enum status object_resize(struct memory_object *object, uint64_t size) {
     object_lock(object);
     shrunk = size < object->size;
     object->size = size;
+    if (shrunk && object->pager)
+        pager_cut(object);
     if (shrunk && object->root) {
         page_drop_begin(&drop, object, true, ephmap_has_open(process_current(), object));
         index_visit(object, bytes_to_pages(size), UINT64_MAX, page_drop_visitor, &drop);
@@ -327,34 +438,44 @@ enum status object_resize(struct memory_object *object, uint64_t size) {
     return OK;
 }
 
-/* The page with a reference, if it is there. Object lock held, shared or not. */
-static enum status find_page(struct memory_object *object, uint64_t index, frame_t *out) {
+/* The page with a reference, if it is there. Object lock held, shared unless it is to be modified. */
+static enum status find_page(struct memory_object *object, uint64_t index, enum page_use use, frame_t *out) {
     if (index >= bytes_to_pages(object->size))
         return ERR_INVALID;
     *out = index_get(object, index);
     if (frame_is_none(*out))
         return ERR_NO_ENTRY;
+    if (use == PAGE_MODIFY && object->pager)
+        pager_note_mapped_write(object, index);
     frame_ref(*out);
     return OK;
 }
 
-enum status object_page(struct memory_object *object, uint64_t index, bool create, frame_t *out) {
+static enum status find_or_add_page(struct memory_object *object, uint64_t index, enum page_use use, frame_t *out) {
     enum status status;
 
-    object_lock_shared(object);
-    status = find_page(object, index, out);
-    object_unlock_shared(object);
-    if (status != ERR_NO_ENTRY || !create)
-        return status;
     object_lock(object);
-    status = find_page(object, index, out); /* another may have been faster */
-    if (status == ERR_NO_ENTRY) {
+    status = find_page(object, index, use, out); /* another may have been faster */
+    if (status == ERR_NO_ENTRY && pager_knows(object, index)) {
+        status = ERR_WOULD_BLOCK;
+    } else if (status == ERR_NO_ENTRY) {
         status = add_page(object, index, out);
         if (status == OK)
-            frame_ref(*out);
+            status = find_page(object, index, use, out);
     }
     object_unlock(object);
     return status;
+}
+
+enum status object_page(struct memory_object *object, uint64_t index, enum page_use use, frame_t *out) {
+    enum status status = ERR_NO_ENTRY;
+
+    if (use != PAGE_MODIFY || !object->pager) {
+        object_lock_shared(object);
+        status = find_page(object, index, use, out);
+        object_unlock_shared(object);
+    }
+    return status == ERR_NO_ENTRY && use != PAGE_IF_RESIDENT ? find_or_add_page(object, index, use, out) : status;
 }
 
 void object_page_put(frame_t frame) {

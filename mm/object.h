@@ -54,7 +54,8 @@ void object_unref(struct memory_object *object);
 /*
  * Copies between the object and user memory. Reads stop at the size; writes grow it. *done counts bytes, also when an
  * error follows some progress (the caller reports success then). The calling process must have the object open. May
- * sleep (faults on the user side). ERR_FAULT, ERR_NO_MEMORY, ERR_FILE_TOO_BIG. `readable`: the process could read the
+ * sleep (faults on the user side, a pager). ERR_FAULT, ERR_NO_MEMORY, ERR_FILE_TOO_BIG; of a pager ERR_IO,
+ * ERR_NO_SPACE, ERR_RESTART (the thread is being killed). `readable`: the process could read the
  * object too; if not, the write leaves the restricted space (LOGICAL ACCESS).
  */
 MUST_USE enum status object_read(struct memory_object *object, uint64_t offset, vaddr_t to, size_t bytes, size_t *done);
@@ -63,7 +64,7 @@ MUST_USE enum status object_write(struct memory_object *object, uint64_t offset,
 
 /*
  * The same with a kernel buffer, which must be LOCAL or the caller's stack (or, at boot, the archive). The calling
- * process must have the object open, or (boot) views must not be enabled yet. Never sleeps.
+ * process must have the object open, or (boot) views must not be enabled yet. Sleeps only for a pager.
  */
 MUST_USE enum status object_read_kernel(struct memory_object *object, uint64_t offset, void *to, size_t bytes,
                                         size_t *done);
@@ -86,10 +87,16 @@ MUST_USE enum status object_move(struct memory_object *to, uint64_t to_page, str
                                  uint64_t from_page, uint64_t pages);
 
 /*
- * The frame of page `index`, with a reference for a page-table entry (frame_unref when unmapped). With `create` a hole
- * is filled with a clean frame. ERR_NO_ENTRY (hole and !create), ERR_NO_MEMORY, ERR_INVALID (behind the size).
+ * The frame of page `index`, with a reference for a page-table entry (frame_unref when unmapped). A hole is filled with
+ * a clean frame, unless only a resident page is wanted (ERR_NO_ENTRY). ERR_NO_MEMORY, ERR_INVALID (behind the size),
+ * ERR_WOULD_BLOCK (its pager is to be asked: pager_page_in(), then again). Never sleeps.
  */
-MUST_USE enum status object_page(struct memory_object *object, uint64_t index, bool create, frame_t *out);
+enum page_use {
+    PAGE_IF_RESIDENT,
+    PAGE_USE,
+    PAGE_MODIFY, /* by a user half that will write to it */
+};
+MUST_USE enum status object_page(struct memory_object *object, uint64_t index, enum page_use use, frame_t *out);
 
 /* Drops the reference of object_page() on a frame that was mapped nowhere. */
 void object_page_put(frame_t frame);

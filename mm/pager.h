@@ -3,7 +3,7 @@
  *
  * Shape: object_create_paged() makes an object of which no page is resident; object_read(), object_write(), mappings
  * and object_resize() (mm/object.h) work on it as on any other and may then wait for the pager: no lock but sleeping
- * ones held. Whoever keeps the object for a name calls object_sync() before it lets go, if what was written shall be
+ * ones held. Whoever keeps the object for a name calls object_store() before it lets go, so that what was written is
  * stored while the server still knows the id. See docs/pager.md.
  */
 #ifndef MM_PAGER_H
@@ -13,32 +13,44 @@
 #include "kernel/status.h"
 #include "mm/object.h"
 
+struct endpoint;
 struct server;
-
-enum pager_flag {
-    PAGER_SEES = 1,  /* its STORE grants can be read by SYS_GRANT_COPY: a pager without a device */
-    PAGER_OWNED = 2, /* it is the object's alone: told with PAGER_GONE when nobody refers to the object any more */
-};
 
 /*
  * An object of `size` bytes whose pages `server` knows by `id` (which the calls carry as their first word). refs 1; it
- * takes a reference of its own on the server. ERR_NO_MEMORY, ERR_FILE_TOO_BIG.
+ * takes a reference of its own on the server. The server may be started again: calls wait for that. The pages are
+ * never shown to it. ERR_NO_MEMORY, ERR_FILE_TOO_BIG.
  */
-MUST_USE enum status object_create_paged(struct server *server, uint64_t id, uint64_t size, uint32_t flags,
-                                         struct memory_object **out);
+MUST_USE enum status object_create_paged(struct server *server, uint64_t id, uint64_t size, struct memory_object **out);
+
+/*
+ * The same with a pager that is the object's own (SYS_OBJECT_CREATE): when nobody can receive on `endpoint` any more
+ * calls fail at once; it is told with PAGER_GONE when nobody refers to the object any more; and its STORE grants can be
+ * read by SYS_GRANT_COPY, since whoever made the object gave it to this pager. Takes a reference on the endpoint.
+ */
+MUST_USE enum status object_create_with_pager(struct endpoint *endpoint, uint64_t id, uint64_t size,
+                                              struct memory_object **out);
+
+/* How long a call on the object's own pager may take. ERR_NOT_SUPPORTED: it has none, or a server's is its mount's. */
+MUST_USE enum status pager_set_timeout(struct memory_object *object, uint64_t ns);
+
+/* For object_page(): asks for one page, if it is not there. As object_read(). */
+MUST_USE enum status object_page_in(struct memory_object *object, uint64_t page);
 
 /*
  * Stores what was modified before the call among `count` pages from `first` on (object_store: all of them), and waits
- * until the pager has it. ERR_IO: some of it is not stored; those pages stay modified, for another try. An error of an
- * earlier store that nobody waited for is reported here, once. Objects without a pager: OK. May sleep, no lock held.
+ * until the pager has it. ERR_IO, ERR_NO_SPACE: some of it is not stored; those pages stay modified, for another try.
+ * An error of an earlier store that nobody waited for is reported here, once. Objects without a pager: OK. ERR_RESTART:
+ * the thread is being killed. May sleep, no lock held but sleeping ones.
  */
 MUST_USE enum status object_store_range(struct memory_object *object, uint64_t first, uint64_t count);
 MUST_USE enum status object_store(struct memory_object *object);
 
-/* object_store(), and the pager is told to make it durable (PAGER_SYNC). For fsync, msync. */
+/* Then the pager makes durable what it has (PAGER_SYNC), if anything was stored since it last did. */
+MUST_USE enum status object_sync_range(struct memory_object *object, uint64_t first, uint64_t count);
 MUST_USE enum status object_sync(struct memory_object *object);
 
-/* The same of every paged object there is; what was given up by everybody, too. For sync(). */
+/* The same of every paged object there is; returns when those that nobody refers to any more are gone, too. */
 void pager_sync_all(void);
 
 /*
@@ -48,17 +60,23 @@ void pager_sync_all(void);
 void object_drop_clean(struct memory_object *object, uint64_t first);
 void pager_drop_clean_pages(void);
 
-/* Memory is short: forgets up to `pages` pages as above, those that were used longest ago. Returns how many. */
-uint64_t pager_reclaim(uint64_t pages);
+/*
+ * Memory is short: forgets up to `pages` clean pages that nobody has mapped and that were not used for longest, those
+ * of `preferred` (may be NULL) first. Returns how many. No lock held but sleeping ones.
+ */
+uint64_t pager_reclaim(struct memory_object *preferred, uint64_t pages);
 
-/* The server behind the object's pager: for what else is to be asked of it. NULL: it has none. */
-struct server *object_server(const struct memory_object *object);
+/* If few frames are left the pageout process is to make room. Cheap; any context where a queue may be woken. */
+void pageout_check(void);
 
-/* Starts the kernel processes that write modified pages back and keep some frames free. At boot. */
+/* Starts the kernel processes that write modified pages back and keep some frames free. At boot, once. */
 void pager_start(void);
 
 struct pager_counters {
-    uint64_t fills, filled_pages, stores, stored_pages, evicted_pages, resident_pages, dirty_pages;
+    uint64_t fills, filled_pages;  /* messages, and what they brought */
+    uint64_t stores, stored_pages; /* messages, and what they took away */
+    uint64_t evicted_pages;        /* for want of memory */
+    uint64_t dirty_pages, orphans; /* now: pages that are modified; objects that are about to go */
 };
 void pager_count(struct pager_counters *out);
 

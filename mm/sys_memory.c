@@ -142,14 +142,16 @@ static bool round_length(uint64_t *bytes) {
     return true;
 }
 
-/* Objects are what the pages are of: there is nothing to write back. */
+/* Mappings show the object's own pages: only with MS_SYNC, and a pager, there is something to do. */
 enum status sys_msync(struct syscall *call) {
     uint64_t address = call->arg[0], bytes = call->arg[1], flags = call->arg[2];
 
     if (page_offset(address) || flags & ~(uint64_t)(MS_ASYNC | MS_INVALIDATE | MS_SYNC) ||
         (flags & MS_ASYNC && flags & MS_SYNC))
         return ERR_INVALID;
-    return round_length(&bytes) && vm_range_mapped(address, bytes) ? OK : ERR_NO_MEMORY;
+    if (!round_length(&bytes) || !vm_range_mapped(address, bytes))
+        return ERR_NO_MEMORY;
+    return flags & MS_SYNC ? vm_sync(address, bytes) : OK;
 }
 
 enum status sys_madvise(struct syscall *call) {
@@ -174,7 +176,7 @@ enum status sys_madvise(struct syscall *call) {
     }
 }
 
-/* Nothing is ever paged out, so locked is what present is. */
+/* What is mapped is not evicted, so locked is what present is. */
 enum status sys_mlock(struct syscall *call) {
     uint64_t start = page_floor(call->arg[0]), bytes = call->arg[1];
 

@@ -147,13 +147,6 @@ static enum status create_shared_memory(uint64_t bytes, struct memory_object **o
     return ERR_NO_MEMORY;
 }
 
-static void populate(vaddr_t start, vaddr_t end, bool write) {
-    int si_code;
-
-    while (start < end && fault_page(start, write, false, &si_code) == OK)
-        start += PAGE_SIZE;
-}
-
 enum status vm_map(const struct vm_map_request *request, vaddr_t *address) {
     bool make_object = request->shared && !request->object && !request->region;
     struct vma area;
@@ -170,13 +163,14 @@ enum status vm_map(const struct vm_map_request *request, vaddr_t *address) {
     status = choose_place(&LOCAL->vm, request, &area);
     if (status == OK)
         status = add_area(&LOCAL->vm, &area);
-    if (status == OK && request->populate && request->protection)
-        populate(area.start, area.end, request->protection & VM_WRITE);
     mutex_unlock(lock);
 
     if (make_object)
         object_unref(area.object); /* the area has its own reference by now */
     *address = area.start;
+    if (status == OK && request->populate && request->protection &&
+        vm_populate(area.start, area.end - area.start, request->protection & VM_WRITE) != OK)
+        return OK; /* as many pages as there are */
     return status;
 }
 

@@ -89,6 +89,11 @@ MUST_USE enum status vm_discard(vaddr_t address, uint64_t bytes, bool anonymous_
 /* Makes every page of a range present. ERR_NO_MEMORY (also: a hole), ERR_FAULT (not allowed), ERR_IO. */
 MUST_USE enum status vm_populate(vaddr_t address, uint64_t bytes, bool write);
 
+/*
+ * Whole pages: what was written to shared mappings of files with a pager is stored and durable. ERR_IO, ERR_NO_SPACE.
+ */
+MUST_USE enum status vm_sync(vaddr_t address, uint64_t bytes);
+
 /* Whether every page of [address, address + bytes) lies in some area. */
 bool vm_range_mapped(vaddr_t address, uint64_t bytes);
 
@@ -112,7 +117,8 @@ void vm_forget_cut_pages(void);
 
 /*
  * A page fault of user code, or of the kernel on user memory. OK: try again. ERR_FAULT (*si_code gets VM_NOT_MAPPED or
- * VM_NOT_ALLOWED), ERR_IO (behind the end of the file: SIGBUS), ERR_NO_MEMORY.
+ * VM_NOT_ALLOWED), ERR_IO (behind the end of the file, or its pager failed: SIGBUS), ERR_NO_MEMORY, ERR_RESTART (the
+ * thread is being killed). May wait for a pager.
  */
 MUST_USE enum status vm_fault(vaddr_t address, bool write, bool execute, int *si_code);
 

@@ -63,7 +63,17 @@ void vm_note_change(struct vm *vm);
 /* Drops what vfork children left for a user half that is going away. */
 void handovers_discard(const struct user_space *space);
 
-/* vm_fault() without the lock. */
-MUST_USE enum status fault_page(vaddr_t address, bool write, bool execute, int *si_code);
+/* A page that a fault needs of an object's pager. */
+struct wanted_page {
+    struct memory_object *object; /* with a reference */
+    uint64_t page;
+};
+
+/*
+ * vm_fault() with the lock held. ERR_WOULD_BLOCK: *wanted says what is to be asked for, without the lock, by
+ * fault_wanted(), which takes the reference; then again.
+ */
+MUST_USE enum status fault_page(vaddr_t address, bool write, bool execute, int *si_code, struct wanted_page *wanted);
+MUST_USE enum status fault_wanted(const struct wanted_page *wanted);
 
 #endif

@@ -7,6 +7,7 @@
 #include "mm/vm_pages.h"
 
 #include "kernel/process.h"
+#include "mm/object.h"
 #include "mm/tag_check.h"
 
 bool pages_unmap(struct gather *gather, vaddr_t start, vaddr_t end) {
@@ -35,6 +36,13 @@ bool pages_unmap(struct gather *gather, vaddr_t start, vaddr_t end) {
     return tables;
 }
 
+/* Whether a page that the area allows to write needs no fault first: to copy it, or to tell its pager. */
+static bool stays_writable(const struct vma *area, pte_t entry) {
+    if (!area->shared)
+        return frame_is_exclusive(pte_frame(entry));
+    return !area->object || !area->object->pager || entry & PTE_WRITE;
+}
+
 void pages_protect(struct gather *gather, const struct vma *area, vaddr_t start, vaddr_t end) {
     bool writable = area->protection & VM_WRITE;
 
@@ -50,8 +58,7 @@ void pages_protect(struct gather *gather, const struct vma *area, vaddr_t start,
                 tag_check_weakened(process_current(), address);
                 gather_page(gather, address);
             }
-            *entry = page_entry_at(area, old & PTE_ADDRESS,
-                                   writable && (area->shared || frame_is_exclusive(pte_frame(old))));
+            *entry = page_entry_at(area, old & PTE_ADDRESS, writable && stays_writable(area, old));
         }
     }
 }

@@ -4,7 +4,7 @@
  *
  * Locks: takes user_space->lock. Areas are LOCAL. Runs in either space without leaving it.
  */
-#include "mm/object.h"
+#include "mm/pager_state.h"
 #include "mm/vm_areas.h"
 #include "mm/vm_pages.h"
 
@@ -69,14 +69,23 @@ enum status vm_populate(vaddr_t address, uint64_t bytes, bool write) {
     struct mutex *lock;
     vaddr_t end = address + bytes;
     int si_code = VM_NOT_MAPPED;
+    struct wanted_page wanted;
 
     if (bytes > USER_END || address > USER_END - bytes)
         return ERR_NO_MEMORY;
     lock = lock_user_half();
     if (!covered(&LOCAL->vm, address, end))
         status = ERR_NO_MEMORY;
-    for (; status == OK && address < end; address += PAGE_SIZE)
-        status = fault_page(address, write, false, &si_code);
+    while (status == OK && address < end) {
+        status = fault_page(address, write, false, &si_code, &wanted);
+        if (status == OK)
+            address += PAGE_SIZE;
+        if (status != ERR_WOULD_BLOCK)
+            continue;
+        mutex_unlock(lock);
+        status = fault_wanted(&wanted);
+        mutex_lock(lock);
+    }
     mutex_unlock(lock);
     return status;
 }
@@ -95,6 +104,41 @@ void vm_forget_pages(struct memory_object *object, uint64_t page) {
     }
     gather_flush(&gather);
     mutex_unlock(lock);
+}
+
+/* The first area at or behind `address` that is shared with an object which has a pager. */
+static const struct vma *first_paged(const struct vm *vm, vaddr_t address, vaddr_t end) {
+    for (const struct vma *area = vma_find(vm, address); area && area->start < end; area = area->next)
+        if (area->shared && area->object && area->object->pager)
+            return area;
+    return NULL;
+}
+
+enum status vm_sync(vaddr_t address, uint64_t bytes) {
+    vaddr_t end = address + bytes;
+    enum status status = OK;
+
+    while (status == OK && address < end) {
+        struct mutex *lock = lock_user_half();
+        const struct vma *area = first_paged(&LOCAL->vm, address, end);
+        struct memory_object *object = area ? area->object : NULL;
+        uint64_t first = 0, count = 0;
+
+        if (object) {
+            vaddr_t from = area->start > address ? area->start : address;
+
+            first = (area->offset + (from - area->start)) >> PAGE_SHIFT;
+            address = area->end;
+            count = ((address < end ? address : end) - from) >> PAGE_SHIFT;
+            object_ref(object);
+        }
+        mutex_unlock(lock);
+        if (!object)
+            break;
+        status = object_sync_range(object, first, count);
+        object_unref(object);
+    }
+    return status;
 }
 
 enum status vm_futex_key(vaddr_t address, struct memory_object **object, uint64_t *offset) {

@@ -14,6 +14,7 @@
 #include "asi/asi.h"
 #include "mm/ephmap.h"
 #include "mm/gather.h"
+#include "mm/pager_state.h"
 
 enum { FRAMES = 8192, TABLES = 64, TRANSLATIONS = 4096, PROCESSES = 16 };
 
@@ -307,6 +308,27 @@ void mutex_lock(struct mutex *mutex) {
     mutex->owner = thread_current();
 }
 void mutex_unlock(struct mutex *mutex) { mutex->owner = NULL; }
+
+/* --- Pagers: no object here has one ------------------------------------------------------------------------------- */
+
+uint64_t pager_reclaim(struct memory_object *preferred, uint64_t pages) { return (void)preferred, (void)pages, 0; }
+enum status pager_page_in(struct memory_object *object, uint64_t page, uint64_t asked, bool visible) {
+    panic("page %lu of %p is asked for (%lu, %d)", page, (void *)object, asked, visible);
+}
+enum status pager_throttle(struct memory_object *object) { panic("throttled for %p", (void *)object); }
+enum status object_sync_range(struct memory_object *object, uint64_t first, uint64_t count) {
+    panic("pages %lu + %lu of %p are stored", first, count, (void *)object);
+}
+bool pager_let_go(struct memory_object *object) { panic("%p is let go of", (void *)object); }
+void pager_cut(struct memory_object *object) { panic("%p is cut", (void *)object); }
+void pager_destroy(struct pager *pager) { panic("%p is destroyed", (void *)pager); }
+void pager_note_clean(struct pager *pager) { panic("%p is clean", (void *)pager); }
+void pager_note_write_entry(struct pager *pager, uint64_t *entry) {
+    panic("%p is written to (%p)", (void *)pager, (void *)entry);
+}
+void pager_note_mapped_write(struct memory_object *object, uint64_t page) {
+    panic("page %lu of %p is written to", page, (void *)object);
+}
 
 /* --- User code
  * ---------------------------------------------------------------------------------------------------------- */
