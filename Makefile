@@ -61,8 +61,9 @@ OBJECTS     := $(C_SOURCES:%.c=$(BUILD)/%.o) $(ASM_SOURCES:%.asm=$(BUILD)/%.asm.
 # --- Programs: one for each file of user/ and tests/user/, with what it needs from user/lib/ and tests/user/lib/. -----
 ROOT      := $(BUILD)/root
 USER_LIB  := $(BUILD)/user/lib.a
+DRIVER_LIB := $(BUILD)/drivers/lib.a
 # Servers and drivers: a folder each, of user/ or drivers/, with all its C files. Linked against musl.
-SERVER_DIRECTORIES := $(filter-out user/lib/,$(wildcard user/*/ drivers/*/))
+SERVER_DIRECTORIES := $(filter-out %/lib/,$(wildcard user/*/ drivers/*/))
 SERVERS   := $(notdir $(SERVER_DIRECTORIES:%/=%))
 TEST_LIB  := $(BUILD)/tests/user/lib.a
 PROGRAMS  := $(patsubst user/%.c,$(ROOT)/bin/%,$(filter-out user/init.c,$(wildcard user/*.c))) \
@@ -88,6 +89,7 @@ help:
 ## make run          boot it in QEMU, by GRUB from an ISO image; installs what is missing on a Debian machine
 ##                   FIRMWARE=bios|uefi  ACCEL=tcg|kvm  SMP=1  MEM=256M  MODE=asi|naive|classic|none
 ##                   CMDLINE="…"  more words for the kernel's command line
+##                   DISK=image  a raw disk image; IOMMU=1  devices reach memory through an IOMMU
 ##                   PROG=file ARGS="…"  run this static Linux program instead of the benchmark
 ## make bench        the benchmark with instructions for ticks, the same in every run
 ##                   FLUSH=auto|off|cost:IBPB,VERW,CR3  MODES=none,asi
@@ -165,6 +167,11 @@ $(BUILD)/tests/user/lib/%.o: tests/user/lib/%.c
 	@mkdir -p $(@D)
 	$(call SAY,compile,$@) $(MUSL_CC) $(USER_CFLAGS) -MMD -MP -c $< -o $@
 
+$(BUILD)/drivers/lib/%.o: drivers/lib/%.c
+	@mkdir -p $(@D)
+	$(call SAY,compile,$@) $(MUSL_CC) $(USER_CFLAGS) -MMD -MP -c $< -o $@
+
+$(DRIVER_LIB): $(patsubst %.c,$(BUILD)/%.o,$(wildcard drivers/lib/*.c))
 $(USER_LIB): $(patsubst %.c,$(BUILD)/%.o,$(wildcard user/lib/*.c))
 $(TEST_LIB): $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/user/lib/*.c))
 %/lib.a:
@@ -181,12 +188,12 @@ $(ROOT)/sbin/%: user/%.c $(USER_LIB)
 	$(LINK_PROGRAM)
 
 define SERVER_RULE
-$(ROOT)/sbin/$(notdir $(1:%/=%)): $(wildcard $(1)*.c) $(USER_LIB)
+$(ROOT)/sbin/$(notdir $(1:%/=%)): $(wildcard $(1)*.c) $(DRIVER_LIB) $(USER_LIB)
 	$$(LINK_PROGRAM)
 endef
 $(foreach directory,$(SERVER_DIRECTORIES),$(eval $(call SERVER_RULE,$(directory))))
 
-$(ROOT)/tests/%: tests/user/%.c $(TEST_LIB) $(USER_LIB)
+$(ROOT)/tests/%: tests/user/%.c $(TEST_LIB) $(DRIVER_LIB) $(USER_LIB)
 	$(LINK_PROGRAM)
 
 $(ARCHIVE): $(PROGRAMS) tools/mkarchive
@@ -213,7 +220,7 @@ prog-iso: $(BUILD)/penumbra.stripped $(PROGRAMS)
 	$(call SAY,image,$(PROG_ROOT).iso) tools/mkiso $(PROG_ROOT).iso $(BUILD)/penumbra.stripped $(PROG_ROOT).cpio "run=prog"
 
 # --- Running. On a terminal a prompt stays; otherwise the guest's exit status is the status of make. -----------------
-export FIRMWARE ACCEL SMP MEM TOOLCHAIN
+export FIRMWARE ACCEL SMP MEM DISK IOMMU TOOLCHAIN
 # All processors build, unless make was told otherwise.
 JOBS = $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc))
 STATUS := $(BUILD)/run.status
@@ -301,5 +308,5 @@ toolchain:
 clean:
 	rm -rf $(BUILD)
 
-DEPENDENCIES := deps/*.d user/lib/*.d tests/user/lib/*.d gen/offsets.d
+DEPENDENCIES := deps/*.d user/lib/*.d drivers/lib/*.d tests/user/lib/*.d gen/offsets.d
 -include $(OBJECTS:.o=.d) $(wildcard $(DEPENDENCIES:%=$(BUILD)/%))
