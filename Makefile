@@ -179,7 +179,9 @@ $(TEST_LIB): $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/user/lib/*.c))
 	$(call SAY,archive,$@) $(AR) rcsD $@ $^
 
 LINK_PROGRAM = $(call SAY,program,$@) mkdir -p $(@D) $(BUILD)/deps; \
-               $(MUSL_CC) $(USER_CFLAGS) -MMD -MP -MF $(BUILD)/deps/$(@F).d -MT $@ $(filter %.c %.a,$^) -o $@
+               $(PROGRAM_CC) $(USER_CFLAGS) -MMD -MP -MF $(BUILD)/deps/$(@F).d -MT $@ $(filter %.c %.a,$^) \
+               $(PROGRAM_LIBRARIES) -o $@
+PROGRAM_CC = $(MUSL_CC)
 
 $(ROOT)/bin/%: user/%.c $(USER_LIB)
 	$(LINK_PROGRAM)
@@ -187,11 +189,20 @@ $(ROOT)/bin/%: user/%.c $(USER_LIB)
 $(ROOT)/sbin/%: user/%.c $(USER_LIB)
 	$(LINK_PROGRAM)
 
+# Debian's libext2fs is made for glibc: so is what uses it, and what that needs of user/lib/ is compiled anew.
+GLIBC_SERVERS := ext4
+GLIBC_CC := $(if $(filter x86_64,$(shell uname -m)),gcc,x86_64-linux-gnu-gcc)
+$(ROOT)/sbin/ext4: private PROGRAM_CC = $(GLIBC_CC)
+$(ROOT)/sbin/ext4: private PROGRAM_LIBRARIES = -lext2fs -lcom_err -pthread
+$(ROOT)/sbin/ext4: $(wildcard user/ext4/*.c) $(patsubst %,user/lib/%.c,mounts names native redo)
+	$(LINK_PROGRAM)
+
 define SERVER_RULE
 $(ROOT)/sbin/$(notdir $(1:%/=%)): $(wildcard $(1)*.c) $(DRIVER_LIB) $(USER_LIB)
 	$$(LINK_PROGRAM)
 endef
-$(foreach directory,$(SERVER_DIRECTORIES),$(eval $(call SERVER_RULE,$(directory))))
+MUSL_SERVERS := $(filter-out $(GLIBC_SERVERS:%=user/%/),$(SERVER_DIRECTORIES))
+$(foreach directory,$(MUSL_SERVERS),$(eval $(call SERVER_RULE,$(directory))))
 
 $(ROOT)/tests/%: tests/user/%.c $(TEST_LIB) $(DRIVER_LIB) $(USER_LIB)
 	$(LINK_PROGRAM)
