@@ -7,7 +7,9 @@
 #include "kernel/archive.h"
 #include "kernel/device.h"
 #include "kernel/file.h"
+#include "kernel/name_cache.h"
 #include "kernel/names.h"
+#include "kernel/node.h"
 #include "kernel/print.h"
 #include "kernel/string.h"
 #include "mm/object.h"
@@ -102,12 +104,22 @@ static enum status make_scratch_directory(void) {
     return status == OK ? names_attach_at("/tmp", inode) : status;
 }
 
+/* What the root has so far is the kernel's own, and seen whatever is mounted there. */
+static void pin_own_names(void) {
+    struct directory_entry *entry;
+    for (uint64_t slot = 0; (entry = directory_at(&root_inode->directory, slot)) != NULL; slot = entry->slot + 1)
+        entry->pinned = true;
+}
+
 enum status names_init(const void *archive, size_t bytes) {
+    nodes_init();
+    cache_init();
     enum status status = names_make_root();
     if (status == OK)
         status = devices_init();
     if (status == OK)
         status = procfs_init();
+    pin_own_names();
     if (status == OK)
         status = make_scratch_directory();
     if (status != OK) {

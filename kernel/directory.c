@@ -107,7 +107,8 @@ void directory_insert(struct directory *directory, struct directory_entry *entry
     directory->slots[slot] = entry;
     directory->count++;
     entry->slot = slot;
-    inode_ref(inode);
+    if (inode != NULL)
+        inode_ref(inode);
     entry->inode = inode;
     chain_insert(directory, entry);
 }

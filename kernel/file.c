@@ -8,6 +8,8 @@
 #include "kernel/local.h"
 #include "kernel/names.h"
 #include "kernel/open_file.h"
+#include "kernel/path.h"
+#include "kernel/permission.h"
 #include "kernel/process.h"
 #include "kernel/record_lock.h"
 #include "kernel/string.h"
@@ -142,34 +144,43 @@ enum status file_mappable(struct file *file, struct memory_object **object, bool
         return ERR_BAD_HANDLE;
     if (!file->operations->memory)
         return ERR_NO_DEVICE;
-    *object = file->object;
+    *object = file_memory(file);
     *readable = file->readable;
     *writable = file->writable;
     return OK;
 }
 
-/* The process that runs names_init is the first; before it there is no working directory. */
-static struct inode *working_directory(void) {
-    struct inode *directory = LOCAL->handles.working_directory;
-    return directory != NULL ? directory : root_inode;
+/*
+ * What is to be run, with a reference. It must be readable, too: the program will see its pages (LOGICAL ACCESS).
+ */
+static enum status find_executable(const char *text, struct inode **out) {
+    struct path path;
+    path_begin_text(&path, text);
+    spin_lock(&names_lock);
+    enum status status = path_find(&path, WALK_FOLLOW, out);
+    if (status == OK && ((*out)->operations != &regular_operations || !permitted(*out, MAY_READ | MAY_EXECUTE)))
+        status = ERR_ACCESS;
+    if (status == OK)
+        inode_ref(*out);
+    spin_unlock(&names_lock);
+    path_end(&path);
+    return status;
 }
 
 enum status file_open_executable(const char *path, struct memory_object **object, char name[16]) {
-    struct path_walk walk;
+    struct inode *inode;
     struct memory_object *found = NULL;
     if (*path == '\0')
         return ERR_NO_ENTRY;
-    spin_lock(&names_lock);
-    enum status status = path_walk(working_directory(), path, WALK_FOLLOW, &walk);
-    if (status == OK && walk.inode == NULL)
-        status = ERR_NO_ENTRY;
-    if (status == OK && (walk.inode->operations != &regular_operations || !(walk.inode->mode & S_ANY_EXECUTE)))
-        status = ERR_ACCESS;
+    enum status status = find_executable(path, &inode);
+    if (status != OK)
+        return status;
+    status = regular_prepare(inode);
     if (status == OK) {
-        found = walk.inode->object;
+        found = inode->object;
         object_ref(found);
     }
-    spin_unlock(&names_lock);
+    inode_unref(inode);
     if (status != OK)
         return status;
     status = ephmap_open(found);
@@ -193,7 +204,7 @@ enum status file_executable(int fd, struct memory_object **object) {
     if (status != OK)
         return status;
     bool named = inode_is(file->inode, S_IFREG);
-    if (!file->operations->memory || !file->readable || (named && !(file->inode->mode & S_ANY_EXECUTE)))
+    if (!file->operations->memory || !file->readable || (named && !permitted(file->inode, MAY_EXECUTE)))
         status = ERR_ACCESS;
     else
         status = ephmap_open(file->object);
@@ -213,15 +224,17 @@ static void forget_executable_path(struct handle_table *table) {
 
 void file_set_executable_path(const char *path) {
     struct handle_table *table = &LOCAL->handles;
+    struct path at;
     struct path_walk walk;
     char *text = NULL, *buffer = local_alloc(PATH_MAX), *copy = NULL;
     size_t bytes = 0;
     if (buffer == NULL)
         return; /* the old path stays: better than none */
+    path_begin_text(&at, path);
     spin_lock(&names_lock);
     if (*path == '\0')
         forget_executable_path(table);
-    enum status status = path_walk(working_directory(), path, WALK_FOLLOW, &walk);
+    enum status status = path_resolve(&at, WALK_FOLLOW, &walk);
     if (status == OK && walk.last == LAST_NAME)
         status = names_path(walk.directory, walk.name, walk.length, buffer, PATH_MAX, &text);
     if (status == OK && text != NULL) {
@@ -235,6 +248,7 @@ void file_set_executable_path(const char *path) {
         table->executable_size = (uint32_t)bytes;
     }
     spin_unlock(&names_lock);
+    path_end(&at);
     local_free(buffer, PATH_MAX);
 }
 
@@ -254,7 +268,7 @@ enum status handles_init(void) {
     spin_lock(&names_lock);
     inode_ref(root_inode);
     LOCAL->handles.working_directory = root_inode;
-    enum status status = path_walk(root_inode, console, WALK_FOLLOW, &walk);
+    enum status status = path_walk(root_inode, console, NULL, WALK_FOLLOW, &walk);
     if (status == OK && walk.inode == NULL)
         status = ERR_NO_ENTRY;
     if (status == OK)

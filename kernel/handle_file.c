@@ -7,6 +7,7 @@
 #include "kernel/device.h"
 #include "kernel/names.h"
 #include "kernel/open_file.h"
+#include "kernel/permission.h"
 #include "kernel/print.h"
 
 #define HANDLE_FILES 64U /* shells use up to /dev/fd/63 */
@@ -21,6 +22,16 @@ static enum status handle_file_open(struct file *file) {
     if (other->inode->operations == file->operations) { /* opened by O_PATH: it would lead here for ever */
         file_unref(other);
         return ERR_TOO_MANY_SYMLINKS;
+    }
+    /* A kernel object has no file to open anew; a file's owner may have changed its mode meanwhile. */
+    enum status permission =
+        other->operations->open == NULL && other->inode->operations == NULL ? ERR_NOT_PERMITTED : OK;
+    if (permission == OK &&
+        !permitted(other->inode, (file->readable ? MAY_READ : 0U) | (file->writable ? MAY_WRITE : 0U)))
+        permission = ERR_ACCESS;
+    if (permission != OK) {
+        file_unref(other);
+        return permission;
     }
     struct inode *node = file->inode;
     inode_ref(other->inode);

@@ -5,14 +5,16 @@
  */
 #include "kernel/inode.h"
 
+#include "kernel/mount.h"
 #include "kernel/names.h"
+#include "kernel/node.h"
 #include "kernel/pipe.h"
 #include "kernel/string.h"
 #include "kernel/time.h"
 #include "mm/heap.h"
 #include "mm/object.h"
 
-#define DEVICE_NUMBER 1U /* st_dev: there is one file system */
+#define DEVICE_NUMBER 1U /* st_dev of the kernel's own; mounts have others */
 
 static uint64_t last_number; /* of an inode; atomic */
 
@@ -33,7 +35,11 @@ static struct linux_timespec timespec_of(int64_t time) {
     return (struct linux_timespec){seconds, nanoseconds};
 }
 
-void inode_touch_modified(struct inode *inode) { inode->modified = inode->changed = inode_time_now(); }
+void inode_touch_modified(struct inode *inode) {
+    inode->modified = inode->changed = inode_time_now();
+    if (inode->mount != NULL && inode_is(inode, S_IFREG))
+        __atomic_fetch_or(&inode->unsaved, FS_SET_SIZE | FS_SET_MODIFIED | FS_SET_CHANGED, __ATOMIC_RELAXED);
+}
 void inode_touch_changed(struct inode *inode) { inode->changed = inode_time_now(); }
 
 enum status inode_create(uint32_t mode, struct inode **out) {
@@ -44,15 +50,15 @@ enum status inode_create(uint32_t mode, struct inode **out) {
     inode->mode = mode;
     inode->number = __atomic_add_fetch(&last_number, 1, __ATOMIC_RELAXED);
     inode->accessed = inode->modified = inode->changed = inode_time_now();
-    mutex_init(&inode->append_lock);
+    mutex_init(&inode->lock);
+    list_init(&inode->idle_link);
     *out = inode;
     return OK;
 }
 
 void inode_ref(struct inode *inode) { __atomic_fetch_add(&inode->refs, 1, __ATOMIC_RELAXED); }
 
-/* Frees an inode that nothing refers to. Returns what it referred to itself: a directory its parent. */
-static struct inode *inode_destroy(struct inode *inode) {
+struct inode *inode_destroy(struct inode *inode) {
     struct inode *parent = NULL;
     switch (inode->mode & S_IFMT) {
     case S_IFREG:
@@ -80,15 +86,17 @@ static struct inode *inode_destroy(struct inode *inode) {
 
 void inode_unref(struct inode *inode) {
     /* A loop, not a recursion: a chain of removed directories may be long. */
-    while (inode != NULL && __atomic_sub_fetch(&inode->refs, 1, __ATOMIC_ACQ_REL) == 0)
+    while (inode != NULL && inode->mount == NULL && __atomic_sub_fetch(&inode->refs, 1, __ATOMIC_ACQ_REL) == 0)
         inode = inode_destroy(inode);
+    if (inode != NULL && inode->mount != NULL)
+        node_unref(inode);
 }
 
 static uint64_t device_number(uint32_t major, uint32_t minor) { return (uint64_t)major << 8 | minor; }
 
 void inode_stat(const struct inode *inode, struct linux_stat *out) {
     *out = (struct linux_stat){
-        .device = DEVICE_NUMBER,
+        .device = inode->mount != NULL ? inode->mount->id : DEVICE_NUMBER,
         .inode = inode->number,
         .links = inode->links,
         .mode = inode->mode,
@@ -99,6 +107,10 @@ void inode_stat(const struct inode *inode, struct linux_stat *out) {
         .modified = timespec_of(inode->modified),
         .changed = timespec_of(inode->changed),
     };
+    if (inode->mount != NULL) {
+        node_stat(inode, out);
+        return;
+    }
     switch (inode->mode & S_IFMT) {
     case S_IFREG:
         if (inode->operations == &regular_operations) {

@@ -1,8 +1,9 @@
 /*
  * Inodes: what names name. Class GLOBAL: names, sizes, times and pointers. What a file holds is in its memory object.
  *
- * An inode lives as long as something refers to it: a directory entry, an open file, a working directory, a child
- * directory. An unlinked file that is still open thus lives on, and the last close frees its pages.
+ * The kernel's own (devices, /proc, pipes) have no mount and live as long as something refers to them: a directory
+ * entry, an open file, a working directory, a child directory. The others are what the kernel remembers of a file
+ * server's nodes: kernel/node.h says how long.
  */
 #ifndef KERNEL_INODE_H
 #define KERNEL_INODE_H
@@ -12,24 +13,28 @@
 #include <stdint.h>
 
 #include "kernel/file_abi.h"
+#include "kernel/list.h"
 #include "kernel/status.h"
 #include "kernel/wait.h"
 
 struct directory_entry;
 struct file_operations;
 struct memory_object;
+struct mount;
 struct pipe;
 struct record_lock;
 
-/* A directory's entries. Protected by names_lock. */
+/* A directory's entries; of a server's directory those that are cached. Protected by names_lock. */
 struct directory {
-    struct inode *parent;             /* with a reference, but for the root, which is its own */
+    struct inode *parent;             /* with a reference, but for a root, which is its own */
+    struct mount *mounted;            /* whose root is seen here instead, or NULL */
     struct directory_entry *self;     /* the entry that names it; NULL for the root and when it was removed */
     struct directory_entry **slots;   /* by position; holes are NULL */
     struct directory_entry **buckets; /* hash chains; as many as slots */
     uint32_t capacity;                /* of slots and buckets: a power of two, or 0 */
     uint32_t count;                   /* entries */
     uint32_t first_hole;              /* no slot before it is free */
+    uint32_t generation;              /* of what is cached: entries of an older one are asked for anew */
 };
 
 /* One device's or synthetic file's own part: constant, static. */
@@ -47,16 +52,29 @@ struct inode {
     int64_t accessed, modified,
         changed; /* nanoseconds since 1970: one word, written and read at one go without a lock */
 
-    uint64_t number;                          /* constant */
+    /* What is remembered of a file server's node. `mount` NULL: the kernel's own, and the rest of these unused. */
+    struct mount *mount;     /* with a reference; constant */
+    struct inode *hash_next; /* Protected by names_lock, as the next five */
+    struct list idle_link;   /* in one of node.c's lists when nothing refers to it */
+    bool stale;              /* the server took its attributes back: asked for anew when a walk comes by */
+    bool restat;             /* of a directory that was changed: stat() asks anew */
+    uint64_t size, blocks;   /* as the server said; of a file with an object, the object's size counts */
+    uint32_t cache_refs;     /* references that are names in the cache, or child directories. names_lock */
+    uint32_t unsaved;        /* enum fs_set: what the server has not been told yet. Atomic */
+
+    uint64_t number;                          /* constant; a served one's is the server's number */
     const struct file_operations *operations; /* of files opened on it. Constant */
     struct record_lock *locks;                /* advisory locks. Protected by record_locks_lock */
-    struct mutex append_lock;                 /* held across a write behind the end, and a resize */
-    union {                                   /* by type; constant pointers */
-        struct memory_object *object;         /* S_IFREG with content: with a reference */
-        struct directory directory;           /* S_IFDIR */
-        char *target;                         /* S_IFLNK: terminated; global_alloc. NULL: /proc/self/exe */
-        const struct special_file *special;   /* S_IFCHR, and S_IFREG of /proc */
-        struct pipe *pipe;                    /* S_IFIFO */
+    struct mutex lock; /* a file's: held across a write behind the end, a resize, and what tells its server of them. A
+                          directory's: across a message about its names and what the cache learns from the answer */
+    union {            /* by type; constant pointers but where said otherwise */
+        struct memory_object *object; /* S_IFREG with content: with a reference. A served file's is made when it is
+                                         first opened, under names_lock */
+        struct directory directory;   /* S_IFDIR */
+        char *target;                 /* S_IFLNK: terminated; global_alloc. NULL: /proc/self/exe, or a served
+                                                 link that was not read yet; that is set under names_lock */
+        const struct special_file *special; /* S_IFCHR, and S_IFREG of /proc */
+        struct pipe *pipe;                  /* S_IFIFO */
     };
 };
 
@@ -76,7 +94,13 @@ int64_t inode_time_now(void);
 void inode_touch_modified(struct inode *inode);
 void inode_touch_changed(struct inode *inode);
 
-/* Sets the size of a regular file (regular_file.c). ERR_NO_SPACE, ERR_NO_MEMORY. May sleep. */
+/* Frees one that nothing refers to; returns what it referred to itself: a directory its parent. For node.c. */
+MUST_USE struct inode *inode_destroy(struct inode *inode);
+
+/* Makes sure that a regular file has its object (regular_file.c). ERR_NO_MEMORY. No lock held. */
+MUST_USE enum status regular_prepare(struct inode *inode);
+
+/* Sets the size of a regular file (regular_file.c). ERR_NO_SPACE, ERR_NO_MEMORY, what its server says. May sleep. */
 MUST_USE enum status regular_resize(struct inode *inode, uint64_t size);
 
 /* Fills in what stat() tells. Any lock. */

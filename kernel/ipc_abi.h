@@ -153,7 +153,9 @@ enum name_call_number {
     SYS_MOUNT = 1050, /* (authority, path of a directory or "/", endpoint, struct mount_options *) → mount handle.
                                 NAMESPACE. Closing it takes the mount out */
     SYS_MOUNT_ATTACH = 1051, /* (mount, endpoint): its server has been started again; calls in progress go on there */
-    SYS_MOUNT_FORGET = 1052, /* (mount, node, name or 0): the server takes back what it let be cached of it */
+    SYS_MOUNT_FORGET = 1052, /* (mount, node, name or 0): the server takes back what it let be cached of it: of that
+                                name, or of the node all names and the attributes. Node 0: all of the mount is saved and
+                                forgotten; EBUSY when something of it is in use */
     SYS_MOUNT_ADOPT = 1053,  /* (mount, node, object, bytes): the object's pages become the file's (MOUNT_MEMORY) */
     SYS_ARCHIVE = 1054,      /* (authority) → the boot archive as a memory object. ARCHIVE */
     SYS_MOUNT_TABLE = 1055,  /* (index, struct mount_state *): for /proc/mounts' readers. ENOENT behind the last */
@@ -163,6 +165,7 @@ enum name_call_number {
 enum mount_flag {
     MOUNT_MEMORY = 1, /* no pager: the pages have no other home than the kernel, and stay */
     MOUNT_READ_ONLY = 2,
+    MOUNT_PAGER_SEES = 4, /* its server has no device: it copies what it is given to store (SYS_GRANT_COPY) */
 };
 
 struct mount_options {

@@ -19,6 +19,7 @@
 #include "kernel/futex.h"
 #include "kernel/local.h"
 #include "kernel/mistakes.h"
+#include "kernel/node.h"
 #include "kernel/options.h"
 #include "kernel/panic.h"
 #include "kernel/pci_config.h"
@@ -120,5 +121,6 @@ void kernel_main(const struct boot_info *info) {
         panic("no memory for the first process");
     tty_thread_start();
     pager_start();
+    nodes_start();
     sched_idle();
 }

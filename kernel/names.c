@@ -169,12 +169,17 @@ enum status names_remove_directory(const struct path_walk *walk, struct inode **
 
 /* Whether `inode` is `directory` or above it. */
 static bool is_ancestor(const struct inode *inode, const struct inode *directory) {
-    while (directory != inode && directory != root_inode)
+    while (directory != inode && directory != directory->directory.parent)
         directory = directory->directory.parent;
     return directory == inode;
 }
 
-static enum status check_rename(const struct path_walk *from, const struct path_walk *to, bool replace) {
+/* The walk ended at a root that is mounted there. */
+static bool is_mounted(const struct path_walk *walk) {
+    return walk->inode != NULL && walk->inode->mount != walk->directory->mount;
+}
+
+enum status names_check_rename(const struct path_walk *from, const struct path_walk *to, bool replace) {
     if (from->last != LAST_NAME)
         return ERR_BUSY;
     if (to->last != LAST_NAME)
@@ -185,6 +190,8 @@ static enum status check_rename(const struct path_walk *from, const struct path_
         return ERR_NO_ENTRY;
     if (to->inode != NULL && !replace)
         return ERR_EXISTS;
+    if (is_mounted(from) || is_mounted(to))
+        return ERR_BUSY;
     bool directory = inode_is(from->inode, S_IFDIR);
     if (!directory && (from->slash || (to->slash && to->inode == NULL)))
         return ERR_NOT_DIRECTORY;
@@ -201,8 +208,8 @@ static enum status check_rename(const struct path_walk *from, const struct path_
         return ERR_IS_DIRECTORY;
     if (!directory && to->slash)
         return ERR_NOT_DIRECTORY;
-    if (onto_directory && to->inode->directory.count != 0)
-        return ERR_NOT_EMPTY;
+    if (onto_directory && to->inode->mount == NULL && to->inode->directory.count != 0)
+        return ERR_NOT_EMPTY; /* of served ones the server knows */
     return OK;
 }
 
@@ -210,7 +217,7 @@ enum status names_rename(const struct path_walk *from, const struct path_walk *t
                          struct inode **dropped) {
     struct directory_entry *entry;
     struct inode *inode = from->inode;
-    enum status status = check_rename(from, to, replace);
+    enum status status = names_check_rename(from, to, replace);
     if (status != OK || to->inode == inode) /* two names of one file: nothing is done, as POSIX has it */
         return status;
     status = directory_prepare(&to->directory->directory, to->name, to->length, &entry);

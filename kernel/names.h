@@ -28,6 +28,8 @@ enum walk_flags {
     WALK_PARENT = 2, /* the last component itself is to be made or removed: never follow it, not even before a slash */
 };
 
+struct walk_answer;
+
 enum walk_last { LAST_NAME, LAST_ROOT, LAST_DOT, LAST_DOT_DOT };
 
 struct path_walk {
@@ -41,9 +43,13 @@ struct path_walk {
 
 /*
  * Walks `path` (not empty) from `start`. OK also when the last component alone does not exist. ERR_NO_ENTRY,
- * ERR_NOT_DIRECTORY, ERR_TOO_MANY_SYMLINKS, ERR_NAME_TOO_LONG. names_lock held.
+ * ERR_NOT_DIRECTORY, ERR_TOO_MANY_SYMLINKS, ERR_NAME_TOO_LONG, ERR_ACCESS. names_lock held.
+ *
+ * ERR_NOT_CACHED: a file server is to be asked for walk->name in walk->directory, or, where walk->inode is a link,
+ * where that leads; system calls use path_resolve() (kernel/path.h), which does. `answers`: see kernel/name_cache.h.
  */
-MUST_USE enum status path_walk(struct inode *start, const char *path, unsigned flags, struct path_walk *walk);
+MUST_USE enum status path_walk(struct inode *start, const char *path, const struct walk_answer *answers, unsigned flags,
+                               struct path_walk *walk);
 
 /* The target of a symbolic link, terminated; "" when it leads nowhere. names_lock held. */
 const char *link_target(const struct inode *link);
@@ -65,11 +71,12 @@ MUST_USE enum status names_new_link(const char *target, struct inode **out);
  *
  * attach: gives `inode` the name that the walk did not find. ERR_EXISTS, ERR_NO_ENTRY (the directory was removed),
  * ERR_NO_MEMORY. remove_*: *dropped is the reference that the name had. rename: likewise, for what the new name named
- * before, or NULL.
+ * before, or NULL; check_rename: whether the two places allow it, in any file system.
  */
 MUST_USE enum status names_attach(const struct path_walk *walk, struct inode *inode);
 MUST_USE enum status names_remove_file(const struct path_walk *walk, struct inode **dropped);
 MUST_USE enum status names_remove_directory(const struct path_walk *walk, struct inode **dropped);
+MUST_USE enum status names_check_rename(const struct path_walk *from, const struct path_walk *to, bool replace);
 MUST_USE enum status names_rename(const struct path_walk *from, const struct path_walk *to, bool replace,
                                   struct inode **dropped);
 
@@ -77,7 +84,7 @@ MUST_USE enum status names_rename(const struct path_walk *from, const struct pat
  * Writes the absolute path of a directory, or of `name` in it (NULL: of itself), at the END of buffer[0..size); *text
  * is where it begins, terminated. ERR_NO_ENTRY (removed), ERR_RANGE (does not fit). names_lock held.
  */
-MUST_USE enum status names_path(const struct inode *directory, const char *name, size_t length, char *buffer,
-                                size_t size, char **text);
+MUST_USE enum status names_path(struct inode *directory, const char *name, size_t length, char *buffer, size_t size,
+                                char **text);
 
 #endif

@@ -10,7 +10,7 @@
 enum status names_attach_at(const char *path, struct inode *inode) {
     struct path_walk walk;
     spin_lock(&names_lock);
-    enum status status = path_walk(root_inode, path, WALK_PARENT, &walk);
+    enum status status = path_walk(root_inode, path, NULL, WALK_PARENT, &walk);
     if (status == OK)
         status = names_attach(&walk, inode);
     spin_unlock(&names_lock);

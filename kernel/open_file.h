@@ -57,6 +57,11 @@ struct file_operations {
     enum status (*control)(struct file *file, uint32_t command, uint64_t argument, int64_t *result);
 };
 
+/* The memory of a file whose operations say `memory`. A named one's counts as opened only by who may read it. */
+static inline struct memory_object *file_memory(const struct file *file) {
+    return file->object != NULL ? file->object : file->inode->object;
+}
+
 /*
  * A file open on `inode` (takes a reference of its own) as O_* in `flags` say. One reference. ERR_NO_MEMORY,
  * ERR_TOO_MANY_FILES, what the type's open says.

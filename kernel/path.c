@@ -7,6 +7,7 @@
 
 #include "arch/uaccess.h"
 #include "kernel/local.h"
+#include "kernel/name_cache.h"
 #include "mm/heap.h"
 
 static enum status copy_text(struct path *path, vaddr_t address, size_t *length) {
@@ -21,10 +22,17 @@ static enum status copy_text(struct path *path, vaddr_t address, size_t *length)
     return copy_string_from_user(path->large, address, PATH_MAX, length);
 }
 
+void path_begin_text(struct path *path, const char *text) {
+    path->text = text;
+    path->at = NULL;
+    path->answers = NULL;
+    path->large = NULL;
+    path->asked = false;
+}
+
 enum status path_begin(struct path *path, int dirfd, vaddr_t address, unsigned flags) {
     size_t length = 0;
-    path->at = NULL;
-    path->large = NULL;
+    path_begin_text(path, "");
     enum status status = copy_text(path, address, &length);
     if (status == OK && length == 0 && !(flags & AT_EMPTY_PATH))
         status = ERR_NO_ENTRY;
@@ -40,27 +48,53 @@ void path_end(struct path *path) {
         file_unref(path->at);
     if (path->large != NULL)
         local_free(path->large, PATH_MAX);
+    if (path->answers != NULL)
+        cache_free_answers(path->answers);
 }
 
-struct inode *path_start(const struct path *path) {
-    return path->at != NULL ? path->at->inode : LOCAL->handles.working_directory;
+/* Where a relative path begins. The first process, before its first program, has no working directory yet. */
+static struct inode *path_start(const struct path *path) {
+    if (path->at != NULL)
+        return path->at->inode;
+    struct inode *directory = LOCAL->handles.working_directory;
+    return directory != NULL ? directory : root_inode;
 }
 
-enum status path_resolve(const struct path *path, unsigned flags, struct path_walk *walk) {
-    struct inode *start = path_start(path);
-    if (path->text[0] != '\0')
-        return path_walk(start, path->text, flags, walk);
-    *walk = (struct path_walk){.directory = start, .inode = start, .last = LAST_DOT};
-    return OK;
+enum status path_resolve(struct path *path, unsigned flags, struct path_walk *walk) {
+    enum status status = OK;
+    while (status == OK) {
+        struct inode *start = path_start(path);
+        if (path->text[0] == '\0') {
+            *walk = (struct path_walk){.directory = start, .inode = start, .last = LAST_DOT};
+            return OK;
+        }
+        status = path_walk(start, path->text, path->answers, flags, walk);
+        if (status != ERR_NOT_CACHED)
+            return status;
+        path->asked = true;
+        status = cache_ask(path, walk);
+    }
+    return status;
 }
 
-enum status path_find(const struct path *path, unsigned flags, struct inode **out) {
+enum status path_find(struct path *path, unsigned flags, struct inode **out) {
     struct path_walk walk;
     enum status status = path_resolve(path, flags, &walk);
     if (status == OK && walk.inode == NULL)
         status = ERR_NO_ENTRY;
     *out = status == OK ? walk.inode : NULL;
     return status;
+}
+
+enum status path_find_target(struct path *path, struct inode **out) {
+    for (;;) {
+        enum status status = path_find(path, 0, out);
+        if (status != OK || !inode_is(*out, S_IFLNK) || (*out)->mount == NULL || (*out)->target != NULL)
+            return status;
+        status = cache_ask(path, &(struct path_walk){.inode = *out});
+        if (status != OK)
+            return status;
+    }
 }
 
 enum status path_lookup(int dirfd, vaddr_t address, unsigned at_flags, struct inode **out) {

@@ -5,7 +5,7 @@
  *     enum status status = path_begin(&path, dirfd, address, 0);
  *     if (status != OK) return status;
  *     spin_lock(&names_lock);
- *     status = path_walk(path_start(&path), path.text, flags, &walk);
+ *     status = path_resolve(&path, flags, &walk);
  *     …
  *     spin_unlock(&names_lock);
  *     path_end(&path);
@@ -20,8 +20,10 @@
 
 struct path {
     const char *text;
-    struct file *at; /* the file behind dirfd, with a reference; NULL: the working directory */
-    char *large;     /* LOCAL, PATH_MAX bytes, or NULL */
+    struct file *at;             /* the file behind dirfd, with a reference; NULL: the working directory */
+    struct walk_answer *answers; /* what servers said on the way and do not let be cached */
+    bool asked;                  /* a server was: names_lock was let go since this was cleared */
+    char *large;                 /* LOCAL, PATH_MAX bytes, or NULL */
     char small[PATH_SMALL];
 };
 
@@ -32,14 +34,20 @@ struct path {
 MUST_USE enum status path_begin(struct path *path, int dirfd, vaddr_t address, unsigned flags);
 void path_end(struct path *path);
 
-/* Where a relative path begins. names_lock held. */
-struct inode *path_start(const struct path *path);
+/* A path that the kernel names itself, or has copied already: `text` stays the caller's. */
+void path_begin_text(struct path *path, const char *text);
 
-/* The walk from there, with path.text; an empty path ends where it starts. names_lock held. */
-MUST_USE enum status path_resolve(const struct path *path, unsigned flags, struct path_walk *walk);
+/*
+ * The walk from where a relative path begins; an empty one ends there. names_lock held, but let go while a file server
+ * is asked: what was walked before then holds no longer (path->asked). ERR_IO, ERR_RESTART besides path_walk()'s.
+ */
+MUST_USE enum status path_resolve(struct path *path, unsigned flags, struct path_walk *walk);
 
 /* The same, and it must exist: ERR_NO_ENTRY. */
-MUST_USE enum status path_find(const struct path *path, unsigned flags, struct inode **out);
+MUST_USE enum status path_find(struct path *path, unsigned flags, struct inode **out);
+
+/* The same, not followed; of a link also where it leads is known then. */
+MUST_USE enum status path_find_target(struct path *path, struct inode **out);
 
 /* Both steps: begins, finds, takes a reference on the inode, ends. */
 MUST_USE enum status path_lookup(int dirfd, vaddr_t address, unsigned at_flags, struct inode **out);

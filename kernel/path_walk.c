@@ -1,13 +1,17 @@
 /*
  * From a path to a place in the name tree.
  *
- * Permissions: everyone is the superuser here, who may search every directory.
+ * Each directory on the way must be one that the caller may search. In a file server's directory the cache answers;
+ * when it cannot, the walk ends with ERR_NOT_CACHED, and its caller asks (path.c).
  * Locks: names_lock, held by the callers. Reads GLOBAL names and the caller's own path; never leaves the restricted
  * space.
  */
 #include "kernel/assert.h"
 #include "kernel/local.h"
+#include "kernel/mount.h"
+#include "kernel/name_cache.h"
 #include "kernel/names.h"
+#include "kernel/permission.h"
 #include "kernel/string.h"
 
 #define SYMLINKS_MAX 40U
@@ -39,20 +43,32 @@ static enum walk_last kind_of(const char *name, size_t length) {
     return name[1] == '.' ? LAST_DOT_DOT : LAST_NAME;
 }
 
-static struct inode *look_up(struct inode *directory, const char *name, size_t length, enum walk_last kind) {
-    if (kind == LAST_DOT)
-        return directory;
-    if (kind == LAST_DOT_DOT)
-        return directory->directory.parent;
-    struct directory_entry *entry = directory_find(&directory->directory, name, length);
-    return entry != NULL ? entry->inode : NULL;
+static enum status look_up(const struct walk_answer *answers, struct inode *directory, const char *name, size_t length,
+                           enum walk_last kind, struct inode **out) {
+    enum status status = OK;
+    if (!permitted(directory, MAY_EXECUTE))
+        return ERR_ACCESS;
+    if (kind == LAST_DOT) {
+        *out = directory;
+    } else if (kind == LAST_DOT_DOT) {
+        *out = mount_uncross(directory)->directory.parent;
+    } else if (directory->mount != NULL) {
+        status = cache_find(answers, directory, name, length, out);
+    } else {
+        struct directory_entry *entry = directory_find(&directory->directory, name, length);
+        *out = entry != NULL ? entry->inode : NULL;
+    }
+    if (status == OK && *out != NULL && inode_is(*out, S_IFDIR))
+        *out = mount_cross(*out);
+    return status;
 }
 
-enum status path_walk(struct inode *start, const char *path, unsigned flags, struct path_walk *walk) {
+enum status path_walk(struct inode *start, const char *path, const struct walk_answer *answers, unsigned flags,
+                      struct path_walk *walk) {
     const char *rest[SYMLINKS_MAX]; /* what is to be walked behind the links that are being followed */
     unsigned depth = 0, links = 0;
     bool slash = false; /* behind a link that is the last component */
-    struct inode *directory = *path == '/' ? root_inode : start;
+    struct inode *directory = *path == '/' ? mount_cross(root_inode) : start;
 
     if (!inode_is(directory, S_IFDIR))
         return ERR_NOT_DIRECTORY;
@@ -73,14 +89,23 @@ enum status path_walk(struct inode *start, const char *path, unsigned flags, str
         bool final = *next == '\0' && depth == 0;
         bool wants_directory = final && (slash || next != path + length);
         enum walk_last kind = kind_of(path, length);
-        struct inode *inode = look_up(directory, path, length, kind);
+        struct inode *inode = NULL;
+        enum status status = look_up(answers, directory, path, length, kind, &inode);
 
+        if (status != OK) {
+            *walk = (struct path_walk){.directory = directory, .name = path, .length = length, .last = kind};
+            return status;
+        }
         if (inode == NULL && !final)
             return ERR_NO_ENTRY;
         if (inode != NULL && inode_is(inode, S_IFLNK) &&
             (!final || (flags & WALK_FOLLOW) || (wants_directory && !(flags & WALK_PARENT)))) {
             if (++links > SYMLINKS_MAX)
                 return ERR_TOO_MANY_SYMLINKS;
+            if (inode->mount != NULL && inode->target == NULL) {
+                *walk = (struct path_walk){.directory = directory, .name = path, .length = length, .inode = inode};
+                return ERR_NOT_CACHED;
+            }
             if (final)
                 slash = wants_directory;
             if (*next != '\0')
@@ -89,7 +114,7 @@ enum status path_walk(struct inode *start, const char *path, unsigned flags, str
             if (*path == '\0')
                 return ERR_NO_ENTRY;
             if (*path == '/')
-                directory = root_inode;
+                directory = mount_cross(root_inode);
             continue;
         }
         if (final) {
@@ -104,7 +129,7 @@ enum status path_walk(struct inode *start, const char *path, unsigned flags, str
     }
 }
 
-enum status names_path(const struct inode *directory, const char *name, size_t length, char *buffer, size_t size,
+enum status names_path(struct inode *directory, const char *name, size_t length, char *buffer, size_t size,
                        char **text) {
     size_t at = size - 1; /* size ≥ 2 */
     buffer[at] = '\0';
@@ -115,8 +140,11 @@ enum status names_path(const struct inode *directory, const char *name, size_t l
         memcpy(buffer + at, name, length);
         buffer[--at] = '/';
     }
-    for (const struct inode *here = directory; here != root_inode; here = here->directory.parent) {
-        const struct directory_entry *entry = here->directory.self;
+    for (;; directory = directory->directory.parent) {
+        directory = mount_uncross(directory);
+        if (directory == root_inode)
+            break;
+        const struct directory_entry *entry = directory->directory.self;
         if (entry == NULL)
             return ERR_NO_ENTRY;
         if (at < (size_t)entry->length + 1)

@@ -268,6 +268,8 @@ enum status pipe_create(struct inode **out) {
     wait_queue_init(&pipe->readable);
     wait_queue_init(&pipe->writable);
     (*out)->operations = &pipe_operations;
+    (*out)->uid = process_current()->uid;
+    (*out)->gid = process_current()->gid;
     (*out)->links = 1;
     (*out)->pipe = pipe;
     return OK;

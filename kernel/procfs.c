@@ -161,7 +161,7 @@ static enum status make_executable_link(void) {
         return status;
     struct path_walk walk;
     spin_lock(&names_lock);
-    status = path_walk(root_inode, "/proc/self/exe", 0, &walk);
+    status = path_walk(root_inode, "/proc/self/exe", NULL, 0, &walk);
     if (status == OK) {
         global_free(walk.inode->target, 1);
         walk.inode->target = NULL;

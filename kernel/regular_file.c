@@ -1,13 +1,17 @@
 /*
  * Regular files: their bytes are those of a memory object, reached through EPHMAP windows (mm/object.c).
  *
- * Invariant: LOGICAL ACCESS – every process with a handle on the file has the object open; it may see all of it,
- * because everyone is the superuser, who may open any file for reading. Locks: inode.append_lock across a write behind
- * the end. Runs in the caller's space.
+ * Invariant: LOGICAL ACCESS – a process with a handle by which it may read has the object open. A handle for writing
+ * only opens nothing: a write by it has the object open for as long as it takes if the process could read the file
+ * now, and leaves the restricted space if not. Locks: inode.lock across a write behind the end, a resize, and what a
+ * server is told of the size. Runs in the caller's space.
  */
 #include "arch/uaccess.h"
+#include "kernel/mount.h"
 #include "kernel/names.h"
+#include "kernel/node.h"
 #include "kernel/open_file.h"
+#include "kernel/permission.h"
 #include "mm/boot.h"
 #include "mm/ephmap.h"
 #include "mm/frame.h"
@@ -16,9 +20,35 @@
 #define RESERVE_SHARE 32  /* one part in so many of the memory is not for files */
 #define RESERVE_LEAST 768 /* frames; nor are these: a process can be made of them after the last piece was written */
 
-static enum status regular_open(struct file *file) {
-    file->object = file->inode->object;
+static enum status make_object(const struct inode *inode, struct memory_object **out) {
+    enum status status = object_create(out);
+    if (status == OK && inode->size > 0)
+        status = object_resize(*out, inode->size); /* a hole: what had pages would still have them */
+    return status;
+}
+
+enum status regular_prepare(struct inode *inode) {
+    struct memory_object *object;
+    if (inode->object != NULL)
+        return OK;
+    enum status status = make_object(inode, &object);
+    if (status != OK)
+        return status;
+    spin_lock(&names_lock);
+    bool first = inode->object == NULL;
+    if (first)
+        inode->object = object;
+    spin_unlock(&names_lock);
+    if (!first)
+        object_unref(object);
     return OK;
+}
+
+static enum status regular_open(struct file *file) {
+    enum status status = regular_prepare(file->inode);
+    if (status == OK && file->readable)
+        file->object = file->inode->object;
+    return status;
 }
 
 static enum status regular_read(struct file *file, vaddr_t to, size_t bytes, uint64_t *offset, size_t *done) {
@@ -44,14 +74,28 @@ static bool no_space(const struct memory_object *object, uint64_t end) {
     return frame_free_count() < reserve;
 }
 
+static enum status write_object(struct file *file, uint64_t offset, vaddr_t from, size_t bytes, size_t *done) {
+    struct memory_object *object = file->inode->object;
+    if (file->object != NULL)
+        return object_write(object, offset, from, bytes, true, done);
+    if (!permitted(file->inode, MAY_READ))
+        return object_write(object, offset, from, bytes, false, done);
+    enum status status = ephmap_open(object);
+    if (status != OK)
+        return status;
+    status = object_write(object, offset, from, bytes, true, done);
+    ephmap_close(object);
+    return status;
+}
+
 static enum status write_at(struct file *file, vaddr_t from, size_t bytes, uint64_t *offset, size_t *done) {
     if (*offset >= OBJECT_SIZE_MAX)
         return ERR_FILE_TOO_BIG;
     if (bytes > OBJECT_SIZE_MAX - *offset)
         bytes = OBJECT_SIZE_MAX - *offset;
-    if (no_space(file->object, *offset + bytes))
+    if (no_space(file->inode->object, *offset + bytes))
         return ERR_NO_SPACE;
-    enum status status = object_write(file->object, *offset, from, bytes, true, done);
+    enum status status = write_object(file, *offset, from, bytes, done);
     *offset += *done;
     if (*done > 0)
         inode_touch_modified(file->inode);
@@ -63,13 +107,29 @@ static enum status regular_write(struct file *file, vaddr_t from, size_t bytes, 
     if (bytes == 0)
         return OK;
     /* What others write behind the end must not come between an append's look at the size and its bytes. */
-    if (!append && *offset < file->object->size && bytes <= file->object->size - *offset)
+    const struct memory_object *object = file->inode->object;
+    if (!append && *offset < object->size && bytes <= object->size - *offset)
         return write_at(file, from, bytes, offset, done);
-    mutex_lock(&file->inode->append_lock);
+    mutex_lock(&file->inode->lock);
     if (append)
-        *offset = file->object->size;
+        *offset = object->size;
     enum status status = write_at(file, from, bytes, offset, done);
-    mutex_unlock(&file->inode->append_lock);
+    mutex_unlock(&file->inode->lock);
+    return status;
+}
+
+/* From the kernel's own buffer there is no way that leaves the space: who may not read cannot do it. */
+static enum status write_object_kernel(struct file *file, uint64_t offset, const void *from, size_t bytes) {
+    struct memory_object *object = file->inode->object;
+    if (file->object != NULL)
+        return object_write_kernel(object, offset, from, bytes);
+    if (!permitted(file->inode, MAY_READ))
+        return ERR_ACCESS;
+    enum status status = ephmap_open(object);
+    if (status != OK)
+        return status;
+    status = object_write_kernel(object, offset, from, bytes);
+    ephmap_close(object);
     return status;
 }
 
@@ -77,13 +137,14 @@ static enum status regular_write_kernel(struct file *file, const void *from, siz
                                         size_t *done) {
     if (*offset >= OBJECT_SIZE_MAX || bytes > OBJECT_SIZE_MAX - *offset)
         return ERR_FILE_TOO_BIG;
-    if (no_space(file->object, *offset + bytes))
+    struct memory_object *object = file->inode->object;
+    if (no_space(object, *offset + bytes))
         return ERR_NO_SPACE;
-    mutex_lock(&file->inode->append_lock);
+    mutex_lock(&file->inode->lock);
     if (file->flags & O_APPEND)
-        *offset = file->object->size;
-    enum status status = object_write_kernel(file->object, *offset, from, bytes);
-    mutex_unlock(&file->inode->append_lock);
+        *offset = object->size;
+    enum status status = write_object_kernel(file, *offset, from, bytes);
+    mutex_unlock(&file->inode->lock);
     if (status != OK)
         return status == ERR_NO_MEMORY ? ERR_NO_SPACE : status;
     inode_touch_modified(file->inode);
@@ -92,18 +153,40 @@ static enum status regular_write_kernel(struct file *file, const void *from, siz
     return OK;
 }
 
-enum status regular_resize(struct inode *inode, uint64_t size) {
-    /* The bytes behind the new end are cleared through a window: the caller needs the object open, by name as by
-     * handle. */
-    enum status status = ephmap_open(inode->object);
+/*
+ * The bytes behind the new end are cleared through a window: the caller needs the object open, by name as by handle, if
+ * it may read the file; if not, object_resize() leaves the restricted space.
+ */
+static enum status resize_object(struct inode *inode, uint64_t size) {
+    bool visible = permitted(inode, MAY_READ);
+    enum status status = visible ? ephmap_open(inode->object) : OK;
     if (status != OK)
         return status;
-    mutex_lock(&inode->append_lock);
     status = object_resize(inode->object, size);
-    mutex_unlock(&inode->append_lock);
-    ephmap_close(inode->object);
-    if (status == OK)
+    if (visible)
+        ephmap_close(inode->object);
+    return status;
+}
+
+/* The server hears of it first: it may refuse. */
+static enum status resize_served(struct inode *inode, uint64_t size) {
+    const int64_t now = inode_time_now();
+    const struct fs_attributes attributes = {.size = size, .modified = now, .changed = now};
+    if (size == inode->object->size && size == inode->size)
+        return OK;
+    enum status status = node_set(inode, FS_SET_SIZE | FS_SET_MODIFIED | FS_SET_CHANGED, &attributes);
+    return status == OK ? resize_object(inode, size) : status;
+}
+
+enum status regular_resize(struct inode *inode, uint64_t size) {
+    enum status status = regular_prepare(inode);
+    if (status != OK)
+        return status;
+    mutex_lock(&inode->lock);
+    status = inode->mount != NULL ? resize_served(inode, size) : resize_object(inode, size);
+    if (status == OK && inode->mount == NULL) /* a server has said so itself */
         inode_touch_modified(inode);
+    mutex_unlock(&inode->lock);
     return status == ERR_NO_MEMORY ? ERR_NO_SPACE : status;
 }
 
@@ -111,7 +194,7 @@ static enum status regular_control(struct file *file, uint32_t command, uint64_t
     (void)result;
     if (command != FIONREAD)
         return ERR_NOT_TERMINAL;
-    uint64_t size = file->object->size, left = file->position < size ? size - file->position : 0;
+    uint64_t size = file->inode->object->size, left = file->position < size ? size - file->position : 0;
     int32_t answer = left < INT32_MAX ? (int32_t)left : INT32_MAX;
     return copy_to_user(argument, &answer, sizeof(answer));
 }

@@ -52,7 +52,8 @@
     X(ERR_TIMED_OUT, 110)                                                                                              \
     X(ERR_AGAIN, 11)                                                                                                   \
     /* Internal: never seen by user space. */                                                                          \
-    X(ERR_RESTART, 512) /* a signal arrived; the call is started again if the handler says SA_RESTART, else EINTR */
+    X(ERR_NOT_CACHED, 5) /* a walk came to a name that a file server has to be asked for */                            \
+    X(ERR_RESTART, 512)  /* a signal arrived; the call is started again if the handler says SA_RESTART, else EINTR */
 
 enum status {
 #define STATUS_ENUM(name, errno_value) name,

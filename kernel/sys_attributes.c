@@ -6,7 +6,9 @@
  */
 #include "arch/uaccess.h"
 #include "kernel/local.h"
+#include "kernel/node.h"
 #include "kernel/path.h"
+#include "kernel/permission.h"
 #include "kernel/process.h"
 #include "kernel/syscall_table.h"
 #include "kernel/time.h"
@@ -16,6 +18,8 @@
 #define UTIME_NOW    0x3fffffff
 #define UTIME_OMIT   0x3ffffffe
 #define ID_UNCHANGED UINT32_MAX
+#define S_SET_USER   04000U
+#define S_SET_GROUP  02000U
 
 /* The inode behind a descriptor, with a reference. */
 static enum status inode_of_handle(int fd, bool path_only_too, struct inode **out) {
@@ -35,28 +39,54 @@ static enum status inode_of_handle(int fd, bool path_only_too, struct inode **ou
 
 /* All of these take a reference over. */
 
-static enum status set_mode(struct inode *inode, uint32_t mode) {
-    enum status status = inode_is(inode, S_IFLNK) ? ERR_NOT_SUPPORTED : OK;
+/* What `set` (enum fs_set) names of `attributes`: of the kernel's own at once, of others by their server. */
+static enum status set_attributes(struct inode *inode, uint32_t set, const struct fs_attributes *attributes) {
+    if (inode->mount != NULL)
+        return node_set(inode, set, attributes);
     spin_lock(&names_lock);
-    if (status == OK) {
-        inode->mode = (inode->mode & S_IFMT) | (mode & S_PERMISSIONS);
-        inode_touch_changed(inode);
+    if (set & FS_SET_MODE)
+        inode->mode = (inode->mode & S_IFMT) | attributes->mode;
+    if (set & FS_SET_OWNER) {
+        inode->uid = attributes->uid;
+        inode->gid = attributes->gid;
     }
+    if (set & FS_SET_ACCESSED)
+        inode->accessed = attributes->accessed;
+    if (set & FS_SET_MODIFIED)
+        inode->modified = attributes->modified;
+    inode_touch_changed(inode);
     spin_unlock(&names_lock);
+    return OK;
+}
+
+static enum status set_mode(struct inode *inode, uint32_t mode) {
+    struct fs_attributes attributes = {.mode = mode & S_PERMISSIONS};
+    enum status status = OK;
+    if (inode_is(inode, S_IFLNK))
+        status = ERR_NOT_SUPPORTED;
+    else if (!permitted_as_owner(inode))
+        status = ERR_NOT_PERMITTED;
+    if (!permitted_as_root() && process_current()->gid != inode->gid)
+        attributes.mode &= ~S_SET_GROUP;
+    if (status == OK)
+        status = set_attributes(inode, FS_SET_MODE, &attributes);
     inode_unref(inode);
     return status;
 }
 
 static enum status set_owner(struct inode *inode, uint32_t uid, uint32_t gid) {
-    spin_lock(&names_lock);
-    if (uid != ID_UNCHANGED)
-        inode->uid = uid;
-    if (gid != ID_UNCHANGED)
-        inode->gid = gid;
-    inode_touch_changed(inode);
-    spin_unlock(&names_lock);
+    const struct fs_attributes attributes = {
+        .uid = uid != ID_UNCHANGED ? uid : inode->uid,
+        .gid = gid != ID_UNCHANGED ? gid : inode->gid,
+        .mode = inode->mode & S_PERMISSIONS & ~(inode_is(inode, S_IFDIR) ? 0U : S_SET_USER | S_SET_GROUP),
+    };
+    uint32_t set = FS_SET_OWNER | (attributes.mode != (inode->mode & S_PERMISSIONS) ? FS_SET_MODE : 0U);
+    /* A file's owner may give it to the one group that he has. */
+    bool allowed = permitted_as_root() || (permitted_as_owner(inode) && attributes.uid == inode->uid &&
+                                           (attributes.gid == inode->gid || attributes.gid == process_current()->gid));
+    enum status status = allowed ? set_attributes(inode, set, &attributes) : ERR_NOT_PERMITTED;
     inode_unref(inode);
-    return OK;
+    return status;
 }
 
 static enum status set_size(struct inode *inode, int64_t size) {
@@ -73,11 +103,24 @@ static enum status set_size(struct inode *inode, int64_t size) {
     return status;
 }
 
-static void set_time(int64_t *to, const struct linux_timespec *from) {
-    if (from->nanoseconds == UTIME_NOW)
-        *to = inode_time_now();
-    else if (from->nanoseconds != UTIME_OMIT)
-        *to = inode_time(from);
+/* Returns `bit`, or 0 when the time is not to be set. */
+static uint32_t set_time(int64_t *to, const struct linux_timespec *from, uint32_t bit) {
+    if (from->nanoseconds == UTIME_OMIT)
+        return 0;
+    *to = from->nanoseconds == UTIME_NOW ? inode_time_now() : inode_time(from);
+    return bit;
+}
+
+static enum status set_times(struct inode *inode, const struct linux_timespec times[2]) {
+    struct fs_attributes attributes = {.changed = inode_time_now()};
+    bool now = times[0].nanoseconds == UTIME_NOW && times[1].nanoseconds == UTIME_NOW;
+    if (!permitted_as_owner(inode) && !(now && permitted(inode, MAY_WRITE)))
+        return now ? ERR_ACCESS : ERR_NOT_PERMITTED;
+    uint32_t set = set_time(&attributes.accessed, &times[0], FS_SET_ACCESSED) |
+                   set_time(&attributes.modified, &times[1], FS_SET_MODIFIED);
+    if (inode->mount != NULL && set != 0) /* nothing that is told later may undo this */
+        __atomic_fetch_and(&inode->unsaved, ~(uint32_t)(FS_SET_MODIFIED | FS_SET_CHANGED), __ATOMIC_RELAXED);
+    return set_attributes(inode, set | FS_SET_CHANGED, &attributes);
 }
 
 static bool time_valid(const struct linux_timespec *time) {
@@ -147,13 +190,9 @@ enum status sys_utimensat(struct syscall *call) {
         status = inode_of_handle((int)call->arg[0], false, &inode); /* futimens() */
     if (status != OK)
         return status;
-    spin_lock(&names_lock);
-    set_time(&inode->accessed, &times[0]);
-    set_time(&inode->modified, &times[1]);
-    inode_touch_changed(inode);
-    spin_unlock(&names_lock);
+    status = set_times(inode, times);
     inode_unref(inode);
-    return OK;
+    return status;
 }
 
 enum status sys_truncate(struct syscall *call) {
@@ -161,6 +200,10 @@ enum status sys_truncate(struct syscall *call) {
     if ((int64_t)call->arg[1] < 0)
         return ERR_INVALID;
     enum status status = path_lookup(AT_FDCWD, call->arg[0], 0, &inode);
+    if (status == OK && !permitted(inode, MAY_WRITE)) {
+        inode_unref(inode);
+        status = ERR_ACCESS;
+    }
     return status == OK ? set_size(inode, (int64_t)call->arg[1]) : status;
 }
 
@@ -194,6 +237,8 @@ enum status sys_umask(struct syscall *call) {
 static enum status change_directory(struct inode *inode) {
     struct inode *old = inode;
     enum status status = inode_is(inode, S_IFDIR) ? OK : ERR_NOT_DIRECTORY;
+    if (status == OK && !permitted(inode, MAY_EXECUTE))
+        status = ERR_ACCESS;
     if (status == OK)
         old = handles_set_directory(inode);
     inode_unref(old);

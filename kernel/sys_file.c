@@ -4,7 +4,10 @@
  * Locks: see transfer.c. Runs in the caller's space.
  */
 #include "arch/uaccess.h"
+#include "kernel/fs_call.h"
+#include "kernel/mount.h"
 #include "kernel/names.h"
+#include "kernel/node.h"
 #include "kernel/syscall_table.h"
 #include "kernel/transfer.h"
 #include "mm/heap.h"
@@ -46,7 +49,7 @@ enum status sys_preadv(struct syscall *call) { return move_at(call, TRANSFER_REA
 enum status sys_pwritev(struct syscall *call) { return move_at(call, TRANSFER_WRITE, VECTOR_OF_BUFFERS); }
 
 static uint64_t size_of(const struct file *file) {
-    return file->operations->memory ? file->object->size : file->content_bytes;
+    return file->operations->memory ? file_memory(file)->size : file->content_bytes;
 }
 
 static enum status seek(const struct file *file, int64_t offset, unsigned from, uint64_t *position) {
@@ -69,7 +72,10 @@ static enum status seek(const struct file *file, int64_t offset, unsigned from, 
     default:
         return ERR_INVALID;
     }
-    if (__builtin_add_overflow(base, offset, &target) || target < 0 || target > (int64_t)OBJECT_SIZE_MAX)
+    /* Positions in directories are what file servers make them. */
+    bool directory = inode_is(file->inode, S_IFDIR);
+    if (__builtin_add_overflow(base, offset, &target) || target < 0 ||
+        (!directory && target > (int64_t)OBJECT_SIZE_MAX))
         return ERR_INVALID;
     *position = (uint64_t)target;
     return OK;
@@ -95,7 +101,19 @@ enum status sys_lseek(struct syscall *call) {
     return status;
 }
 
-/* Only behind files with a pager there is something that they can be written to. */
+/*
+ * What is written is durable when this returns: pages, then size and times, then the server's own. The kernel's own
+ * files and those of a memory file system have nothing behind them that they could be written to.
+ */
+static enum status sync_served(struct inode *inode) {
+    struct fs_call call = {.op = FS_SYNC, .request.node = inode->number};
+    enum status status;
+    if (mount_is_memory(inode->mount) || (inode->mount->options.flags & MOUNT_READ_ONLY))
+        return OK;
+    status = node_save(inode);
+    return status == OK ? fs_call(inode->mount, &call) : status;
+}
+
 enum status sys_fsync(struct syscall *call) {
     struct file *file;
     enum status status = handle_get((int)call->arg[0], &file);
@@ -105,8 +123,10 @@ enum status sys_fsync(struct syscall *call) {
         status = ERR_BAD_HANDLE;
     else if (!file->operations->memory && !inode_is(file->inode, S_IFREG) && !inode_is(file->inode, S_IFDIR))
         status = ERR_INVALID;
-    if (status == OK && file->operations->memory)
-        status = object_sync(file->object);
+    else if (file->inode->mount != NULL)
+        status = sync_served(file->inode);
+    else if (file->operations->memory)
+        status = object_sync(file_memory(file));
     file_unref(file);
     return status;
 }
@@ -116,6 +136,7 @@ enum status sys_fdatasync(struct syscall *call) { return sys_fsync(call); }
 enum status sys_sync(struct syscall *call) {
     (void)call;
     pager_sync_all();
+    mounts_sync();
     return OK;
 }
 

@@ -1,11 +1,12 @@
 /*
  * System calls that change the name tree: mkdir, rmdir, unlink, link, symlink, rename; and readlink.
  *
- * Each copies its paths, then walks and changes the tree in one stretch under names_lock; what loses its name is
- * dropped after. Locks: names_lock. Runs in the caller's space.
+ * Each copies its paths, then walks and changes the tree in one stretch under names_lock, or has a file server change
+ * it; what loses its name is dropped after. Locks: names_lock. Runs in the caller's space.
  */
 #include "arch/uaccess.h"
 #include "kernel/local.h"
+#include "kernel/name_change.h"
 #include "kernel/path.h"
 #include "kernel/string.h"
 #include "kernel/syscall_table.h"
@@ -14,35 +15,29 @@
 /* Names take GLOBAL memory; when it is short, the file system is full. */
 static enum status full(enum status status) { return status == ERR_NO_MEMORY ? ERR_NO_SPACE : status; }
 
-enum attach_kind { ATTACH_NEW_FILE, ATTACH_NEW_DIRECTORY, ATTACH_LINK };
-
-/* Gives `inode` (one reference, which passes) the name at `path`. A slash may follow a directory's. */
-static enum status attach(const struct path *path, struct inode *inode, enum attach_kind kind) {
+/* Makes what `mode` and `target` say at `path`. A slash may follow a directory's. */
+static enum status make(int dirfd, vaddr_t address, uint32_t mode, const char *target) {
+    struct path path;
     struct path_walk walk;
+    struct inode *inode = NULL;
+    enum status status = path_begin(&path, dirfd, address, 0);
+    if (status != OK)
+        return status;
     spin_lock(&names_lock);
-    enum status status = path_resolve(path, WALK_PARENT, &walk);
-    if (status == OK && walk.slash && walk.inode == NULL && kind != ATTACH_NEW_DIRECTORY)
+    status = path_resolve(&path, WALK_PARENT, &walk);
+    if (status == OK && walk.slash && walk.inode == NULL && (mode & S_IFMT) != S_IFDIR)
         status = ERR_NO_ENTRY;
-    if (status == OK && kind == ATTACH_LINK && inode->links == 0)
-        status = ERR_NO_ENTRY; /* what was unlinked does not come back */
     if (status == OK)
-        status = names_attach(&walk, inode);
+        status = change_make(&walk, mode, target, &inode);
     spin_unlock(&names_lock);
-    inode_unref(inode);
+    if (status == OK)
+        inode_unref(inode);
+    path_end(&path);
     return full(status);
 }
 
 static enum status make_directory(int dirfd, vaddr_t address, uint32_t mode) {
-    struct path path;
-    struct inode *inode;
-    enum status status = path_begin(&path, dirfd, address, 0);
-    if (status != OK)
-        return status;
-    status = full(names_new_directory(mode & 01777 & ~LOCAL->handles.umask, &inode));
-    if (status == OK)
-        status = attach(&path, inode, ATTACH_NEW_DIRECTORY);
-    path_end(&path);
-    return status;
+    return make(dirfd, address, S_IFDIR | (mode & 01777 & ~LOCAL->handles.umask), NULL);
 }
 
 enum status sys_mkdir(struct syscall *call) { return make_directory(AT_FDCWD, call->arg[0], (uint32_t)call->arg[1]); }
@@ -61,7 +56,7 @@ static enum status remove_name(int dirfd, vaddr_t address, bool directory) {
     spin_lock(&names_lock);
     status = path_resolve(&path, WALK_PARENT, &walk);
     if (status == OK)
-        status = directory ? names_remove_directory(&walk, &dropped) : names_remove_file(&walk, &dropped);
+        status = change_remove(&walk, directory, &dropped);
     spin_unlock(&names_lock);
     path_end(&path);
     if (dropped != NULL)
@@ -79,6 +74,21 @@ enum status sys_unlinkat(struct syscall *call) {
     return remove_name((int)call->arg[0], call->arg[1], flags & AT_REMOVEDIR);
 }
 
+/* Gives the file the name at `path`. */
+static enum status link_at(struct path *path, struct inode *inode) {
+    struct path_walk walk;
+    spin_lock(&names_lock);
+    enum status status = path_resolve(path, WALK_PARENT, &walk);
+    if (status == OK && inode_is(inode, S_IFDIR))
+        status = ERR_NOT_PERMITTED;
+    if (status == OK && walk.slash && walk.inode == NULL)
+        status = ERR_NO_ENTRY;
+    if (status == OK)
+        status = change_link(&walk, inode);
+    spin_unlock(&names_lock);
+    return full(status);
+}
+
 static enum status make_link(int from_dirfd, vaddr_t from, int to_dirfd, vaddr_t to, unsigned flags) {
     struct path path;
     struct inode *inode;
@@ -89,16 +99,11 @@ static enum status make_link(int from_dirfd, vaddr_t from, int to_dirfd, vaddr_t
     if (status != OK)
         return status;
     status = path_begin(&path, to_dirfd, to, 0);
-    if (status == OK && inode_is(inode, S_IFDIR)) {
+    if (status == OK) {
+        status = link_at(&path, inode);
         path_end(&path);
-        status = ERR_NOT_PERMITTED;
     }
-    if (status != OK) {
-        inode_unref(inode);
-        return status;
-    }
-    status = attach(&path, inode, ATTACH_LINK);
-    path_end(&path);
+    inode_unref(inode);
     return status;
 }
 
@@ -109,18 +114,11 @@ enum status sys_linkat(struct syscall *call) {
 }
 
 static enum status make_symlink(vaddr_t target_address, int dirfd, vaddr_t address) {
-    struct path path, target;
-    struct inode *inode;
+    struct path target;
     enum status status = path_begin(&target, AT_FDCWD, target_address, 0);
     if (status != OK)
         return status;
-    status = path_begin(&path, dirfd, address, 0);
-    if (status == OK) {
-        status = full(names_new_link(target.text, &inode));
-        if (status == OK)
-            status = attach(&path, inode, ATTACH_NEW_FILE);
-        path_end(&path);
-    }
+    status = make(dirfd, address, S_IFLNK | 0777, target.text);
     path_end(&target);
     return status;
 }
@@ -129,10 +127,36 @@ enum status sys_symlink(struct syscall *call) { return make_symlink(call->arg[0]
 
 enum status sys_symlinkat(struct syscall *call) { return make_symlink(call->arg[0], (int)call->arg[1], call->arg[2]); }
 
+/* Both walks in one stretch under names_lock: again when a server had to be asked for the second. */
+static enum status walk_both(struct path *from, struct path *to, struct path_walk walks[2]) {
+    enum status status;
+    do {
+        to->asked = false;
+        status = path_resolve(from, WALK_PARENT, &walks[0]);
+        if (status == OK)
+            status = path_resolve(to, WALK_PARENT, &walks[1]);
+    } while (status == OK && to->asked);
+    return status;
+}
+
+static enum status rename_walked(struct path *from, struct path *to, bool replace) {
+    struct path_walk walks[2];
+    struct inode *dropped = NULL;
+    enum status status;
+    spin_lock(&names_lock);
+    do {
+        status = walk_both(from, to, walks);
+        if (status == OK)
+            status = change_rename(&walks[0], &walks[1], replace, &dropped);
+    } while (status == ERR_NOT_CACHED);
+    spin_unlock(&names_lock);
+    if (dropped != NULL)
+        inode_unref(dropped);
+    return full(status);
+}
+
 static enum status rename_path(int from_dirfd, vaddr_t from, int to_dirfd, vaddr_t to, unsigned flags) {
     struct path from_path, to_path;
-    struct path_walk from_walk, to_walk;
-    struct inode *dropped = NULL;
     if (flags & ~RENAME_NOREPLACE) /* RENAME_EXCHANGE: as file systems that cannot do it answer */
         return ERR_INVALID;
     enum status status = path_begin(&from_path, from_dirfd, from, 0);
@@ -140,19 +164,11 @@ static enum status rename_path(int from_dirfd, vaddr_t from, int to_dirfd, vaddr
         return status;
     status = path_begin(&to_path, to_dirfd, to, 0);
     if (status == OK) {
-        spin_lock(&names_lock);
-        status = path_resolve(&from_path, WALK_PARENT, &from_walk);
-        if (status == OK)
-            status = path_resolve(&to_path, WALK_PARENT, &to_walk);
-        if (status == OK)
-            status = names_rename(&from_walk, &to_walk, !(flags & RENAME_NOREPLACE), &dropped);
-        spin_unlock(&names_lock);
+        status = rename_walked(&from_path, &to_path, !(flags & RENAME_NOREPLACE));
         path_end(&to_path);
     }
     path_end(&from_path);
-    if (dropped != NULL)
-        inode_unref(dropped);
-    return full(status);
+    return status;
 }
 
 enum status sys_rename(struct syscall *call) { return rename_path(AT_FDCWD, call->arg[0], AT_FDCWD, call->arg[1], 0); }
@@ -178,7 +194,7 @@ static enum status read_link(int dirfd, vaddr_t address, vaddr_t to, int64_t siz
     if (status == OK) {
         bool empty = path.text[0] == '\0';
         spin_lock(&names_lock);
-        status = path_find(&path, 0, &inode);
+        status = path_find_target(&path, &inode);
         if (status == OK && !inode_is(inode, S_IFLNK))
             status = empty ? ERR_NO_ENTRY : ERR_INVALID;
         if (status == OK)

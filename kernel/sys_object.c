@@ -75,7 +75,7 @@ enum status sys_object_move(struct syscall *call) {
     /* Reading, too: the pages can be read in their new place. */
     status = get_memory((int)call->arg[2], RIGHT_READ | RIGHT_WRITE, &from);
     if (status == OK) {
-        status = object_move(to->object, call->arg[1], from->object, call->arg[3], call->arg[4]);
+        status = object_move(file_memory(to), call->arg[1], file_memory(from), call->arg[3], call->arg[4]);
         file_unref(from);
     }
     file_unref(to);
@@ -111,7 +111,7 @@ static enum status grant_on(const struct file *file, uint64_t first, unsigned co
     frame_t *frames = local_alloc(count * sizeof(*frames));
     if (frames == NULL)
         return ERR_NO_MEMORY;
-    enum status status = take_frames(file->object, first, count, frames);
+    enum status status = take_frames(file_memory(file), first, count, frames);
     if (status == OK) {
         status = grant_create(direction, frames, count, rights, out);
         for (unsigned i = 0; i < count; i++)
@@ -137,7 +137,7 @@ enum status sys_grant_create(struct syscall *call) {
     enum status status = get_memory((int)call->arg[0], direction == GRANT_FILL ? RIGHT_WRITE : RIGHT_READ, &file);
     if (status != OK)
         return status;
-    status = check_range(file->object, first, count, direction == GRANT_FILL);
+    status = check_range(file_memory(file), first, count, direction == GRANT_FILL);
     if (status == OK)
         status = grant_on(file, first, (unsigned)count, (enum grant_direction)direction, &grant);
     file_unref(file);

@@ -1,11 +1,15 @@
 /*
  * open, openat, creat.
  *
- * Decode and look up with names_lock, then commit: a handle is only made when nothing can go wrong but memory.
+ * Decode and look up with names_lock, then commit: a handle is only made when nothing can go wrong but memory. Who may
+ * open a file for writing only gets no windows on it (regular_file.c).
  * Locks: names_lock for the walk and for making the file. Runs in the caller's space.
  */
 #include "kernel/local.h"
+#include "kernel/mount.h"
+#include "kernel/name_change.h"
 #include "kernel/path.h"
+#include "kernel/permission.h"
 #include "kernel/syscall_table.h"
 
 /* What `walk` found may be opened like that. */
@@ -24,44 +28,64 @@ static enum status check_open(const struct inode *inode, uint32_t flags, bool sl
     return OK;
 }
 
+/* What the access mode needs of an existing file. */
+static enum status permit_open(const struct inode *inode, uint32_t flags) {
+    uint32_t access = flags & O_ACCMODE;
+    if (flags & O_PATH)
+        return OK;
+    unsigned wanted = (access != O_WRONLY ? MAY_READ : 0U) | (access != O_RDONLY || (flags & O_TRUNC) ? MAY_WRITE : 0U);
+    if (!permitted(inode, wanted))
+        return ERR_ACCESS;
+    bool on_disk = inode_is(inode, S_IFREG) || inode_is(inode, S_IFDIR);
+    return (wanted & MAY_WRITE) && on_disk ? mount_writable(inode->mount) : OK;
+}
+
 static enum status make_file(const struct path_walk *walk, uint32_t mode, struct inode **out) {
     if (walk->slash)
         return ERR_IS_DIRECTORY;
-    enum status status = names_new_file(mode & S_PERMISSIONS & ~LOCAL->handles.umask, out);
+    enum status status = change_make(walk, S_IFREG | (mode & S_PERMISSIONS & ~LOCAL->handles.umask), NULL, out);
+    return status == ERR_NO_MEMORY ? ERR_NO_SPACE : status;
+}
+
+/* One look, and one attempt to make it. ERR_EXISTS: another was faster. */
+static enum status find_or_try(struct path *path, unsigned walk_flags, uint32_t flags, uint32_t mode,
+                               struct inode **out, bool *created) {
+    struct path_walk walk;
+    enum status status = path_resolve(path, walk_flags, &walk);
     if (status != OK)
-        return status == ERR_NO_MEMORY ? ERR_NO_SPACE : status;
-    status = names_attach(walk, *out);
-    if (status != OK)
-        inode_unref(*out); /* nothing but this refers to it: no pages yet */
+        return status;
+    if (walk.inode == NULL && (flags & O_CREAT)) {
+        status = make_file(&walk, mode, out);
+        *created = status == OK;
+        return status;
+    }
+    if (walk.inode == NULL)
+        return ERR_NO_ENTRY;
+    status = check_open(walk.inode, flags, walk.slash);
+    if (status == OK)
+        status = permit_open(walk.inode, flags);
+    if (status == OK) {
+        *out = walk.inode;
+        inode_ref(*out);
+    }
     return status;
 }
 
 /* The inode to open, with a reference; *created when it was made just now. */
-static enum status find_or_make(const struct path *path, uint32_t flags, uint32_t mode, struct inode **out,
-                                bool *created) {
-    struct path_walk walk;
+static enum status find_or_make(struct path *path, uint32_t flags, uint32_t mode, struct inode **out, bool *created) {
     bool exclusive = (flags & O_CREAT) && (flags & O_EXCL);
     unsigned walk_flags = (flags & O_NOFOLLOW) || exclusive ? 0 : WALK_FOLLOW;
+    enum status status;
     *created = false;
     spin_lock(&names_lock);
-    enum status status = path_resolve(path, walk_flags | (exclusive ? WALK_PARENT : 0), &walk);
-    if (status == OK && walk.inode != NULL) {
-        status = check_open(walk.inode, flags, walk.slash);
-        if (status == OK) {
-            *out = walk.inode;
-            inode_ref(*out);
-        }
-    } else if (status == OK && (flags & O_CREAT)) {
-        status = make_file(&walk, mode, out);
-        *created = status == OK;
-    } else if (status == OK) {
-        status = ERR_NO_ENTRY;
-    }
+    do {
+        status = find_or_try(path, walk_flags | (exclusive ? WALK_PARENT : 0), flags, mode, out, created);
+    } while (status == ERR_EXISTS && !exclusive);
     spin_unlock(&names_lock);
     return status;
 }
 
-static enum status open_path(const struct path *path, uint32_t flags, uint32_t mode, int64_t *result) {
+static enum status open_path(struct path *path, uint32_t flags, uint32_t mode, int64_t *result) {
     struct inode *inode;
     struct file *file;
     bool created;

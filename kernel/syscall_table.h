@@ -213,7 +213,13 @@
     X(1042, random_seed)
 
 /* kernel/sys_mount.c */
-#define SYSCALLS_MOUNT(X)
+#define SYSCALLS_MOUNT(X)                                                                                              \
+    X(1050, mount)                                                                                                     \
+    X(1051, mount_attach)                                                                                              \
+    X(1052, mount_forget)                                                                                              \
+    X(1053, mount_adopt)                                                                                               \
+    X(1055, mount_table)                                                                                               \
+    X(1056, cache_drop)
 
 #define SYSCALLS_NATIVE(X) SYSCALLS_IPC(X) SYSCALLS_OBJECT(X) SYSCALLS_DEVICE(X) SYSCALLS_MOUNT(X)
 

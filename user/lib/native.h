@@ -84,4 +84,24 @@ static inline int random_seed(int authority_handle, const void *bytes, size_t co
     return (int)syscall(SYS_RANDOM_SEED, authority_handle, bytes, count);
 }
 
+/* --- Names -------------------------------------------------------------------------------------------------------- */
+
+/* → the mount's handle. */
+static inline int mount_server(int authority_handle, const char *path, int endpoint,
+                               const struct mount_options *options) {
+    return (int)syscall(SYS_MOUNT, authority_handle, path, endpoint, options);
+}
+static inline int mount_attach(int mount, int endpoint) { return (int)syscall(SYS_MOUNT_ATTACH, mount, endpoint); }
+/* `name` NULL: all that is cached of the node; node 0: of the mount. */
+static inline int mount_forget(int mount, uint64_t node, const char *name) {
+    return (int)syscall(SYS_MOUNT_FORGET, mount, node, name);
+}
+static inline int mount_adopt(int mount, uint64_t node, int object, uint64_t bytes) {
+    return (int)syscall(SYS_MOUNT_ADOPT, mount, node, object, bytes);
+}
+static inline int mount_table(unsigned index, struct mount_state *state) {
+    return (int)syscall(SYS_MOUNT_TABLE, index, state);
+}
+static inline int cache_drop(void) { return (int)syscall(SYS_CACHE_DROP); }
+
 #endif

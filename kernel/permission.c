@@ -1,0 +1,49 @@
+/*
+ * Permissions. Reads modes and owners only; no locks. Runs in the caller's space.
+ */
+#include "kernel/permission.h"
+
+#include "kernel/mount.h"
+#include "kernel/process.h"
+
+#define S_STICKY 01000U
+
+/* NULL: the kernel itself, at boot. */
+static const struct process *caller(void) {
+    const struct thread *thread = thread_current();
+    return thread != NULL ? thread->process : NULL;
+}
+
+bool permitted_as_root(void) {
+    const struct process *process = caller();
+    return process == NULL || process->uid == 0;
+}
+
+bool permitted(const struct inode *inode, unsigned wanted) {
+    const struct process *process = caller();
+    if (process == NULL || process->uid == 0)
+        return !(wanted & MAY_EXECUTE) || inode_is(inode, S_IFDIR) || (inode->mode & S_ANY_EXECUTE);
+    uint32_t bits = inode->mode;
+    if (process->uid == inode->uid)
+        bits >>= 6;
+    else if (process->gid == inode->gid)
+        bits >>= 3;
+    return (wanted & ~bits) == 0;
+}
+
+bool permitted_as_owner(const struct inode *inode) {
+    return permitted_as_root() || thread_current()->process->uid == inode->uid;
+}
+
+enum status permit_change(const struct inode *directory) {
+    if (!permitted(directory, MAY_WRITE | MAY_EXECUTE))
+        return ERR_ACCESS;
+    return mount_writable(directory->mount);
+}
+
+enum status permit_removal(const struct inode *directory, const struct inode *inode) {
+    enum status status = permit_change(directory);
+    if (status == OK && (directory->mode & S_STICKY) && !permitted_as_owner(directory) && !permitted_as_owner(inode))
+        status = ERR_NOT_PERMITTED;
+    return status;
+}
