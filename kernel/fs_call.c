@@ -81,7 +81,8 @@ static enum status exchange(struct mount *mount, struct fs_call *call, char *sen
         return verdict;
     if (call->reply.count != behind || behind > call->room || !reply_valid(call))
         return ERR_IO;
-    memcpy(call->data, came + sizeof(call->reply), behind);
+    if (behind > 0)
+        memcpy(call->data, came + sizeof(call->reply), behind);
     call->room = behind;
     return OK;
 }
@@ -97,8 +98,10 @@ enum status fs_call(struct mount *mount, struct fs_call *call) {
         if (changes_something(call->op))
             call->request.request = __atomic_add_fetch(&mount->last_request, 1, __ATOMIC_RELAXED);
         memcpy(sent, &call->request, sizeof(call->request));
-        memcpy(sent + sizeof(call->request), call->name, call->length);
-        memcpy(sent + sizeof(call->request) + call->length, call->name2, call->length2);
+        if (call->length > 0)
+            memcpy(sent + sizeof(call->request), call->name, call->length);
+        if (call->length2 > 0)
+            memcpy(sent + sizeof(call->request) + call->length, call->name2, call->length2);
         status = exchange(mount, call, sent, bytes, came);
     }
     if (sent != NULL)

@@ -284,7 +284,8 @@ enum status cache_ask(struct path *path, const struct path_walk *miss) {
     char name[NAME_MAX + 1];
     size_t length = miss->length;
     const bool target = miss->inode != NULL;
-    memcpy(name, miss->name, length); /* it may be in the target of a link, which may go */
+    if (!target)
+        memcpy(name, miss->name, length); /* it may be in the target of a link, which may go */
     inode_ref(asked);
     asked->mount->misses++;
     spin_unlock(&names_lock);

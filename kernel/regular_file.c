@@ -179,7 +179,9 @@ static enum status resize_served(struct inode *inode, uint64_t size) {
 }
 
 enum status regular_resize(struct inode *inode, uint64_t size) {
-    enum status status = regular_prepare(inode);
+    enum status status = mount_writable(inode->mount);
+    if (status == OK)
+        status = regular_prepare(inode);
     if (status != OK)
         return status;
     mutex_lock(&inode->lock);
