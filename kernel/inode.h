@@ -54,9 +54,10 @@ struct inode {
 
     /* What is remembered of a file server's node. `mount` NULL: the kernel's own, and the rest of these unused. */
     struct mount *mount;     /* with a reference; constant */
-    struct inode *hash_next; /* Protected by names_lock, as the next five */
+    struct inode *hash_next; /* Protected by names_lock, as the next ones */
     struct list idle_link;   /* in one of node.c's lists when nothing refers to it */
     bool stale;              /* the server took its attributes back: asked for anew when a walk comes by */
+    bool unsavable;          /* its server would not take what was written: nobody waits for that any more */
     bool restat;             /* of a directory that was changed: stat() asks anew */
     uint64_t size, blocks;   /* as the server said; of a file with an object, the object's size counts */
     uint32_t cache_refs;     /* references that are names in the cache, or child directories. names_lock */

@@ -165,7 +165,6 @@ enum name_call_number {
 enum mount_flag {
     MOUNT_MEMORY = 1, /* no pager: the pages have no other home than the kernel, and stay */
     MOUNT_READ_ONLY = 2,
-    MOUNT_PAGER_SEES = 4, /* its server has no device: it copies what it is given to store (SYS_GRANT_COPY) */
 };
 
 struct mount_options {

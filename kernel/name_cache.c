@@ -20,6 +20,7 @@
 #include "kernel/string.h"
 #include "mm/frame.h"
 #include "mm/heap.h"
+#include "mm/pager.h"
 
 #define ENTRIES_PER_FRAME 2  /* of the machine's: with their nodes an eighth of memory, or so */
 #define EVICT_AT_ONCE     16 /* entries, when there are too many */
@@ -310,10 +311,12 @@ void cache_revoke(struct mount *mount, uint64_t node, const char *name, size_t l
         if (inode_is(inode, S_IFDIR))
             inode->directory.generation++;
     }
-    if (inode != NULL)
-        node_unref_locked(inode);
     spin_unlock(&names_lock);
-    nodes_settle();
+    if (inode == NULL)
+        return;
+    if (name == NULL && inode_is(inode, S_IFREG) && inode->object != NULL)
+        object_drop_clean(inode->object, 0);
+    inode_unref(inode);
 }
 
 /* --- Eviction ----------------------------------------------------------------------------------------------------- */

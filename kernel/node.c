@@ -17,13 +17,16 @@
 #include "kernel/process_life.h"
 #include "kernel/sched.h"
 #include "kernel/string.h"
+#include "kernel/time.h"
 #include "mm/boot.h"
 #include "mm/frame.h"
 #include "mm/heap.h"
 #include "mm/local.h"
 #include "mm/object.h"
+#include "mm/pager.h"
 
-#define FRAMES_PER_BUCKET 4 /* of the machine's */
+#define FRAMES_PER_BUCKET 4                   /* of the machine's */
+#define LOOK_EVERY        (NS_PER_SECOND / 5) /* whether pages without a name are still mapped */
 
 static struct inode **buckets; /* constant; the chains are protected by names_lock */
 static uint64_t bucket_mask;   /* constant */
@@ -31,6 +34,7 @@ static uint64_t bucket_mask;   /* constant */
 /* What nothing refers to. Protected by names_lock. */
 static struct list undecided = {&undecided, &undecided}; /* nodes_settle() looks at them next */
 static struct list resting = {&resting, &resting};       /* stays for now */
+static struct list doomed = {&doomed, &doomed};          /* has no name, but its pages are mapped: stays for now */
 static struct list unsaved = {&unsaved, &unsaved};       /* the thread is to tell the server of them */
 static struct list forgotten = {&forgotten, &forgotten}; /* not in the hash; the thread is to say so */
 static bool thread_busy;
@@ -198,9 +202,11 @@ enum status node_refresh(struct inode *inode) {
 }
 
 enum status node_save(struct inode *inode) {
-    enum status status = OK;
     if (!inode_is(inode, S_IFREG) || inode->object == NULL)
         return OK;
+    enum status status = object_store(inode->object);
+    if (status != OK)
+        return status;
     mutex_lock(&inode->lock); /* a truncation must not come between the size and the message that tells it */
     uint32_t set = __atomic_exchange_n(&inode->unsaved, 0, __ATOMIC_RELAXED);
     if (set != 0) {
@@ -222,6 +228,11 @@ enum status node_save(struct inode *inode) {
 
 enum fate { FATE_REST, FATE_SAVE, FATE_DROP };
 
+static bool is_unsaved(const struct inode *inode) {
+    return inode_is(inode, S_IFREG) && inode->object != NULL &&
+           (__atomic_load_n(&inode->unsaved, __ATOMIC_RELAXED) != 0 || object_is_modified(inode->object));
+}
+
 static enum fate fate_of(const struct inode *inode) {
     const struct memory_object *object = inode_is(inode, S_IFREG) ? inode->object : NULL;
     if (object == NULL || !mount_is_alive(inode->mount))
@@ -231,7 +242,7 @@ static enum fate fate_of(const struct inode *inode) {
         return mapped && !memory ? FATE_REST : FATE_DROP; /* the pager may still be asked for its pages */
     if (mapped || (memory && object->pages > 0))
         return FATE_REST;
-    return __atomic_load_n(&inode->unsaved, __ATOMIC_RELAXED) != 0 ? FATE_SAVE : FATE_DROP;
+    return is_unsaved(inode) && !inode->unsavable ? FATE_SAVE : FATE_DROP;
 }
 
 void node_unref_locked(struct inode *inode) {
@@ -281,6 +292,8 @@ static void begin_forgetting(struct inode *inode) {
         object = inode->object;
         inode->object = NULL;
     }
+    if (object != NULL && object->pager != NULL && object_resize(object, 0) != OK)
+        panic("an object cannot be made empty"); /* what nobody can read again is not to be stored */
     if (object != NULL)
         object_unref(object);
     spin_lock(&names_lock);
@@ -296,7 +309,7 @@ void nodes_settle(void) {
         enum fate fate = fate_of(inode);
         list_remove(&inode->idle_link);
         if (fate != FATE_DROP) {
-            list_push_back(fate == FATE_REST ? &resting : &unsaved, &inode->idle_link);
+            list_push_back(fate == FATE_SAVE ? &unsaved : inode->links > 0 ? &resting : &doomed, &inode->idle_link);
             if (fate == FATE_SAVE)
                 wake_all(&work);
             continue;
@@ -313,13 +326,19 @@ void nodes_settle(void) {
     spin_unlock(&names_lock);
 }
 
-void nodes_reconsider(void) {
-    spin_lock(&names_lock);
-    while (!list_empty(&resting)) {
-        struct list *link = resting.next;
+/* names_lock held. */
+static void reconsider(struct list *list) {
+    while (!list_empty(list)) {
+        struct list *link = list->next;
         list_remove(link);
         list_push_back(&undecided, link);
     }
+}
+
+void nodes_reconsider(void) {
+    spin_lock(&names_lock);
+    reconsider(&resting);
+    reconsider(&doomed);
     spin_unlock(&names_lock);
     nodes_settle();
 }
@@ -335,18 +354,13 @@ static bool each_node(const struct mount *mount, bool (*visit)(struct inode *ino
     return true;
 }
 
-static bool nothing_unsaved(struct inode *inode) {
-    return !inode_is(inode, S_IFREG) || inode->object == NULL ||
-           __atomic_load_n(&inode->unsaved, __ATOMIC_RELAXED) == 0;
-}
-
 /* A node of the mount with something to tell, with a reference. */
 static struct inode *next_unsaved(struct mount *mount, uint64_t *bucket) {
     struct inode *found = NULL;
     spin_lock(&names_lock);
     for (; *bucket <= bucket_mask && found == NULL; (*bucket)++) {
         for (struct inode *inode = buckets[*bucket]; inode != NULL && found == NULL; inode = inode->hash_next) {
-            if (inode->mount == mount && !nothing_unsaved(inode))
+            if (inode->mount == mount && is_unsaved(inode))
                 found = inode;
         }
         if (found != NULL)
@@ -429,30 +443,40 @@ static void forget(struct inode *inode) {
 }
 
 static void save(struct inode *inode) {
-    if (node_save(inode) != OK) /* told in vain: what an fsync() would have reported is lost */
-        __atomic_store_n(&inode->unsaved, 0, __ATOMIC_RELAXED);
+    if (node_save(inode) != OK) /* what an fsync() would have reported is lost */
+        inode->unsavable = true;
     node_unref(inode);
+}
+
+/* Until there is work; not long when there are nodes whose end nobody tells. */
+static void rest(void) {
+    struct waiter waiter;
+    wait_begin(&work, &waiter);
+    spin_lock(&names_lock);
+    const bool idle = list_empty(&forgotten) && list_empty(&unsaved), some_doomed = !list_empty(&doomed);
+    thread_busy = !idle;
+    spin_unlock(&names_lock);
+    if (idle) {
+        wake_all(&quiet);
+        enum status late = wait_sleep_killable(some_doomed ? time_monotonic() + LOOK_EVERY : WAIT_FOREVER);
+        (void)late; /* woken or late: the same has to be done */
+    }
+    wait_end(&waiter);
 }
 
 static void node_thread(void) {
     local_init();
     for (;;) {
         struct inode *inode;
-        struct waiter waiter;
         while ((inode = next_of(&forgotten, false)) != NULL)
             forget(inode);
         while ((inode = next_of(&unsaved, true)) != NULL)
             save(inode);
-        wait_begin(&work, &waiter);
         spin_lock(&names_lock);
-        bool idle = list_empty(&forgotten) && list_empty(&unsaved);
-        thread_busy = !idle;
+        reconsider(&doomed);
         spin_unlock(&names_lock);
-        if (idle) {
-            wake_all(&quiet);
-            wait_sleep_uninterruptible();
-        }
-        wait_end(&waiter);
+        nodes_settle();
+        rest();
     }
 }
 

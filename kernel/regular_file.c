@@ -16,11 +16,14 @@
 #include "mm/ephmap.h"
 #include "mm/frame.h"
 #include "mm/object.h"
+#include "mm/pager.h"
 
 #define RESERVE_SHARE 32  /* one part in so many of the memory is not for files */
 #define RESERVE_LEAST 768 /* frames; nor are these: a process can be made of them after the last piece was written */
 
 static enum status make_object(const struct inode *inode, struct memory_object **out) {
+    if (!mount_is_memory(inode->mount))
+        return object_create_paged(inode->mount->server, inode->number, inode->size, out);
     enum status status = object_create(out);
     if (status == OK && inode->size > 0)
         status = object_resize(*out, inode->size); /* a hole: what had pages would still have them */

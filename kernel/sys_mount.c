@@ -17,6 +17,7 @@
 #include "kernel/time.h"
 #include "mm/heap.h"
 #include "mm/object.h"
+#include "mm/pager.h"
 
 #define NS_PER_MS 1000000UL
 
@@ -37,9 +38,7 @@ static enum status get_mount(int fd, struct file **file, struct mount **mount) {
 
 static enum status check_options(struct mount_options *options) {
     options->type[sizeof(options->type) - 1] = options->source[sizeof(options->source) - 1] = '\0';
-    bool valid = options->root != 0 && !(options->flags & ~(MOUNT_MEMORY | MOUNT_READ_ONLY | MOUNT_PAGER_SEES));
-    if (valid && !(options->flags & MOUNT_MEMORY))
-        return ERR_NOT_SUPPORTED; /* until there are pagers */
+    bool valid = options->root != 0 && !(options->flags & ~(MOUNT_MEMORY | MOUNT_READ_ONLY));
     return valid ? OK : ERR_INVALID;
 }
 
@@ -183,5 +182,8 @@ enum status sys_cache_drop(struct syscall *call) {
     (void)call;
     if (!permitted_as_root())
         return ERR_NOT_PERMITTED;
-    return cache_drop();
+    pager_drop_clean_pages();
+    enum status status = cache_drop();
+    pager_drop_clean_pages();
+    return status;
 }

@@ -159,11 +159,3 @@ enum status sys_grant_copy(struct syscall *call) {
     file_unref(file);
     return status;
 }
-
-enum status sys_cache_drop(struct syscall *call) {
-    (void)call;
-    if (process_current()->uid != 0)
-        return ERR_NOT_PERMITTED;
-    pager_drop_clean_pages();
-    return OK;
-}

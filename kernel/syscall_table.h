@@ -193,8 +193,7 @@
     X(1021, object_move)                                                                                               \
     X(1022, grant_create)                                                                                              \
     X(1023, grant_copy)                                                                                                \
-    X(1024, pager_timeout)                                                                                             \
-    X(1056, cache_drop)
+    X(1024, pager_timeout)
 
 /* kernel/sys_device.c */
 #define SYSCALLS_DEVICE(X)                                                                                             \

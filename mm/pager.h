@@ -46,6 +46,9 @@ MUST_USE enum status object_page_in(struct memory_object *object, uint64_t page)
 MUST_USE enum status object_store_range(struct memory_object *object, uint64_t first, uint64_t count);
 MUST_USE enum status object_store(struct memory_object *object);
 
+/* Whether something was modified that the pager does not have yet. Any lock; it may change at once. */
+bool object_is_modified(const struct memory_object *object);
+
 /* Then the pager makes durable what it has (PAGER_SYNC), if anything was stored since it last did. */
 MUST_USE enum status object_sync_range(struct memory_object *object, uint64_t first, uint64_t count);
 MUST_USE enum status object_sync(struct memory_object *object);

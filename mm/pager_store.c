@@ -256,6 +256,10 @@ enum status pager_throttle(struct memory_object *object) {
 
 /* --- Objects that nobody has any more ----------------------------------------------------------------------------- */
 
+bool object_is_modified(const struct memory_object *object) {
+    return object->pager && __atomic_load_n(&object->pager->dirty, __ATOMIC_RELAXED) > 0;
+}
+
 bool pager_let_go(struct memory_object *object) {
     struct pager *pager = object->pager;
 
