@@ -162,6 +162,8 @@ enum asi_break {
     ASI_BREAK_REACH_SECRET,  /* a secret frame mapped in the caller's LOCAL region */
     ASI_BREAK_REACH_FOREIGN, /* a LOCAL frame of another process mapped in the caller's */
     ASI_BREAK_REACH_VIEW,    /* an EPHMAP view of a file the caller has not open */
+    ASI_BREAK_REACH_FILLING, /* a view of a page that a pager is being asked for */
+    ASI_BREAK_REACH_MOVED,   /* a file's page in the user half of a process that moves pages and has it not open */
     ASI_BREAK_CLEAN,         /* a byte written into a free frame */
     ASI_BREAK_GATE,          /* the unrestricted root recorded at a return to ring 3 */
     ASI_BREAKS

@@ -14,6 +14,7 @@
 #include "kernel/string.h"
 #include "mm/boot.h"
 #include "mm/ephmap.h"
+#include "mm/object.h"
 #include "mm/region.h"
 #include "mm/roots.h"
 #include "mm/view_set.h"
@@ -43,6 +44,17 @@ static const pte_t *table(frame_t frame) { return physmap(frame); }
 
 /* --- REACH -------------------------------------------------------------------------------------------------------- */
 
+/*
+ * Whether P may have an object's page in its user half, by a mapping. A process that moves pages which it may not see
+ * (drivers, file servers) never does so with what it moves: pages of files with a pager, unless it has the file open.
+ */
+static bool mapping_allowed(const struct audit *audit, const struct frame *info) {
+    if (info->class != FRAME_SECRET || info->object == NULL) /* without an object: a pager is about to fill it */
+        return false;
+    return !audit->process->moves_pages || info->object->pager == NULL ||
+           view_set_find(audit->process, info->object) != NULL;
+}
+
 /* Whether P may have this page mapped here: the table of design.md, section 2. */
 static bool leaf_allowed(const struct audit *audit, uint64_t address, pte_t entry) {
     frame_t frame = pte_frame(entry);
@@ -57,7 +69,7 @@ static bool leaf_allowed(const struct audit *audit, uint64_t address, pte_t entr
         return false;
     const struct frame *info = frame_info(frame);
     if (slot < USER_SLOTS)
-        return info->class == FRAME_USER || (info->class == FRAME_SECRET && info->object != NULL);
+        return info->class == FRAME_USER || mapping_allowed(audit, info);
     switch (slot) {
     case SLOT_EPHMAP:
         /* Nobody holds a scratch view while an audit runs; a window is for an object that is open. */

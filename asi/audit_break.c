@@ -5,14 +5,18 @@
  * Space: unrestricted.
  */
 #include "arch/cpu.h"
+#include "arch/trap_frame.h"
 #include "asi/asi.h"
 #include "asi/audit.h"
 #include "asi/gate.h"
+#include "kernel/open_file.h"
 #include "kernel/process.h"
+#include "kernel/server.h"
 #include "kernel/stop.h"
 #include "mm/boot.h"
 #include "mm/ephmap.h"
-#include "mm/object.h"
+#include "mm/grant.h"
+#include "mm/pager.h"
 #include "mm/paging.h"
 #include "mm/roots.h"
 
@@ -77,6 +81,69 @@ static enum status break_reach_view(struct asi_audit_report *report) {
     return status;
 }
 
+/* A frame of a grant that a pager would have been sent, and has not answered for. */
+static enum status break_reach_filling(struct asi_audit_report *report) {
+    struct file *grant;
+    frame_t frame;
+    enum status status = frame_alloc(FRAME_SECRET, 0, &frame);
+    if (status != OK)
+        return status;
+    status = grant_create(GRANT_FILL, &frame, 1, RIGHT_DMA, &grant);
+    if (status == OK) {
+        audit_with_entry(place_for_view(frame), frame, report);
+        file_unref(grant);
+    }
+    frame_free_clean(frame);
+    return status;
+}
+
+/* An object with a pager that nobody calls, and one page, which gets a reference. */
+static enum status make_paged_object(struct memory_object **object, frame_t *frame) {
+    struct file *endpoint;
+    struct server *server;
+    enum status status = endpoint_create(&endpoint);
+    if (status != OK)
+        return status;
+    status = server_create(endpoint->target, 0, &server);
+    if (status == OK) {
+        status = object_create_paged(server, 0, 0, object);
+        server_unref(server);
+    }
+    file_unref(endpoint);
+    if (status != OK)
+        return status;
+    status = object_resize(*object, PAGE_SIZE);
+    if (status == OK)
+        status = object_page(*object, 0, PAGE_USE, frame);
+    if (status != OK)
+        object_unref(*object);
+    return status;
+}
+
+/* A page of the user half that has a table and nothing in it: near the stack. */
+static vaddr_t absent_user_page(void) {
+    vaddr_t address = thread_user_frame()->rsp & ~(PAGE_TABLE_SPAN - 1);
+    while (*window_pte(address) != 0)
+        address += PAGE_SIZE;
+    return address;
+}
+
+static enum status break_reach_moved(struct asi_audit_report *report) {
+    struct process *process = process_current();
+    const bool before = process->moves_pages;
+    struct memory_object *object;
+    frame_t frame;
+    enum status status = make_paged_object(&object, &frame);
+    if (status != OK)
+        return status;
+    process->moves_pages = true;
+    audit_with_entry(absent_user_page(), frame, report);
+    process->moves_pages = before;
+    object_page_put(frame);
+    object_unref(object);
+    return OK;
+}
+
 static enum status break_clean(struct asi_audit_report *report) {
     for (uint32_t number = frame_table_size() - 1; number > 0; number--) {
         frame_t frame = {number};
@@ -116,6 +183,10 @@ static enum status break_and_audit(enum asi_break what, struct asi_audit_report 
         return break_reach_foreign(report);
     case ASI_BREAK_REACH_VIEW:
         return break_reach_view(report);
+    case ASI_BREAK_REACH_FILLING:
+        return break_reach_filling(report);
+    case ASI_BREAK_REACH_MOVED:
+        return break_reach_moved(report);
     case ASI_BREAK_CLEAN:
         return break_clean(report);
     case ASI_BREAK_GATE:

@@ -6,12 +6,14 @@
  * LOCAL: only its owner can touch it. Runs in the caller's space.
  */
 #include "kernel/assert.h"
+#include "kernel/ipc_abi.h"
 #include "kernel/local.h"
 #include "kernel/names.h"
 #include "kernel/open_file.h"
 #include "kernel/process.h"
 #include "kernel/record_lock.h"
 #include "mm/ephmap.h"
+#include "mm/grant.h"
 
 static struct handle_table *table(void) { return &LOCAL->handles; }
 static void lock(void) { spin_lock(&process_current()->handle_lock); }
@@ -76,6 +78,8 @@ static void mark(unsigned fd, bool used, bool close_on_exec) {
 }
 
 static enum status open_object(const struct file *file) {
+    if (grant_of(file) != NULL && !(file->rights & RIGHT_READ))
+        process_current()->moves_pages = true;
     return file->object != NULL ? ephmap_open(file->object) : OK;
 }
 
@@ -233,6 +237,7 @@ struct inode *handles_set_directory(struct inode *directory) {
 /* --- Fork: handle_lock held by the caller ------------------------------------------------------------------------- */
 
 enum status handles_fork(struct process *child) {
+    child->moves_pages = process_current()->moves_pages;
     struct memory_object *executable = LOCAL->vm.executable;
     enum status status = executable != NULL ? ephmap_open_for(child, executable) : OK;
     for (unsigned block = 0; block < HANDLE_BLOCKS && status == OK; block++) {

@@ -71,6 +71,7 @@ struct process {
     struct list view_sets;       /* objects it has open: struct object_view_set. Protected by the views lock */
 
     uint32_t uid, gid;
+    bool moves_pages;             /* has had a grant that does not let it see what it moves: the audit's rule for it */
     uint8_t domain;               /* of trust; 0: private. Written under processes_lock, atomic (asi/trust.c) */
     char name[PROCESS_NAME_SIZE]; /* of the program: metadata */
     uint64_t stack_slots[PROCESS_THREADS_MAX / 64]; /* bitmap of stack slots in use. Protected by processes_lock. */

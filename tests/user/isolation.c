@@ -58,6 +58,10 @@ static void catches_foreign(void) { audit_catches(ASI_BREAK_REACH_FOREIGN); }
 
 static void catches_view(void) { audit_catches(ASI_BREAK_REACH_VIEW); }
 
+static void catches_filling(void) { audit_catches(ASI_BREAK_REACH_FILLING); }
+
+static void catches_moved(void) { audit_catches(ASI_BREAK_REACH_MOVED); }
+
 static void catches_dirty_frame(void) { audit_catches(ASI_BREAK_CLEAN); }
 
 /* Modes none and classic run in the unrestricted space on purpose: there GATE says nothing. */
@@ -454,6 +458,8 @@ static const struct test_case cases[] = {
     {"audit-catches-secret", catches_secret},
     {"audit-catches-foreign-local", catches_foreign},
     {"audit-catches-unopened-file-view", catches_view},
+    {"audit-catches-page-being-filled", catches_filling},
+    {"audit-catches-page-only-moved", catches_moved},
     {"audit-catches-dirty-free-frame", catches_dirty_frame},
     {"audit-catches-unrestricted-return", catches_gate},
     {"steady-state-exits", steady_state_exits},

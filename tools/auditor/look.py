@@ -198,9 +198,9 @@ class Look(Picture):
         known = frame < frames.count
         cls = frames.classes[frame] if known else None
         if slot < place.USER_SLOTS:
-            if cls == self.USER or (cls == self.SECRET and frames.objects[frame]):
-                return None
-            return 'neither USER nor a page of an object'
+            if cls == self.SECRET and frames.objects[frame]:
+                return self.books.mapping_wrong(root, frames.objects[frame])
+            return None if cls == self.USER else 'neither USER nor a page of an object'
         if slot == place.SLOT_EPHMAP:
             return self._view_wrong(root, address, frame, cls)
         if slot in (place.SLOT_LOCAL, place.SLOT_STACK):

@@ -255,6 +255,22 @@ def _(p):
     return None
 
 
+@plant('a page that the process moves in its user half', 'a page that the process moves, of a file that it has not open')
+def _(p):
+    process = p.look.books.processes.get(p.root.frame)
+    at, _ = p.rng.choice(p.user_leaves(p.root))
+    for frame in range(1, p.look.frames.count):
+        known = p.look.frames.objects[frame]
+        if process and known and p.look.frames.classes[frame] == p.look.SECRET and \
+                'not open' in (p.look.books.window_wrong(p.root, frame, known) or ''):
+            pager = p.look.translate(p.look.any_root, known + p.kernel.layout.offset('memory_object', 'pager'))
+            moves = p.look.translate(p.look.any_root, process.address + p.kernel.layout.offset('process', 'moves_pages'))
+            word = moves & ~7
+            return [(at, frame << 12 | PRESENT | USER | NO_EXECUTE), (pager, known),
+                    (word, p.ram.word(word) | 1 << 8 * (moves & 7))]
+    return None
+
+
 @plant('a window that is not recorded', 'LOGICAL ACCESS: a window that no close would revoke')
 def _(p):
     for root, _, frame in p.windows():

@@ -119,6 +119,16 @@ class Bookkeeping:
             pages, left = pages + 8, left - chunk
         return frames
 
+    def mapping_wrong(self, root, object_address):
+        """Why a process may have no page of an object in its user half, or None: a pager never maps what it moves."""
+        process = self.processes.get(root.frame)
+        if process is None or not self.half(process.address + self.offset('process', 'moves_pages')) & 0xff:
+            return None
+        if not self.word(object_address + self.offset('memory_object', 'pager')):
+            return None
+        handles, _ = self._views_of(object_address).get(process.address, (0, ()))
+        return None if handles else 'a page that the process moves, of a file that it has not open'
+
     def window_wrong(self, root, frame, object_address):
         """Why a process may have no window on the frame of an object, or None."""
         process = self.processes.get(root.frame)

@@ -16,8 +16,8 @@ _Static_assert(sizeof(struct asi_counters) == (ASI_CAUSES + 16) * sizeof(uint64_
 static const char *const mode_names[ASI_MODES] = {"none", "classic", "naive", "asi"};
 static const char *const cause_names[ASI_CAUSES] = {"file",  "zero",  "cow",  "ipc",   "fork", "exec",
                                                     "table", "death", "mode", "debug", "other"};
-static const char *const break_names[ASI_BREAKS] = {"nothing",    "reach-secret", "reach-foreign",
-                                                    "reach-view", "clean",        "gate"};
+static const char *const break_names[ASI_BREAKS] = {"nothing",       "reach-secret", "reach-foreign", "reach-view",
+                                                    "reach-filling", "reach-moved",  "clean",         "gate"};
 
 static long asi_call(enum asi_op op, long argument, void *buffer, size_t size) {
     return syscall(SYS_ASI, (long)op, argument, buffer, size);
