@@ -149,7 +149,6 @@ static void init_io_apic(const struct acpi_machine *machine) {
     memcpy(isa_lines, machine->isa, sizeof isa_lines);
     io_apic_first_input = machine->io_apic_first_input;
     io_apic_inputs = (io_apic_read(IO_APIC_VERSION) >> 16 & 0xff) + 1;
-    io_apic_connect(&isa_lines[ACPI_ISA_SERIAL], VECTOR_SERIAL);
 }
 
 void apic_init(const struct acpi_machine *machine) {

@@ -1,6 +1,6 @@
 /*
  * The local APIC (by MSRs where the CPU has x2APIC, else memory-mapped) with its timer and the interrupts between CPUs,
- * the I/O APIC for the serial port's interrupt, and the 8259s silenced.
+ * the I/O APIC for devices' lines, and the 8259s silenced.
  */
 #ifndef ARCH_APIC_H
 #define ARCH_APIC_H
@@ -12,7 +12,6 @@ struct acpi_line;
 struct acpi_machine;
 
 #define VECTOR_TIMER        0x20
-#define VECTOR_SERIAL       0x24
 #define VECTOR_DEVICE_FIRST 0x30 /* kernel/interrupt.c gives them out, up to but without the next */
 #define VECTOR_DEVICE_END   0xf0
 #define VECTOR_RESCHEDULE   0xf0
@@ -27,8 +26,8 @@ uint32_t apic_id_max(void);
 uint32_t apic_id_by_cpuid(void);
 
 /*
- * Maps and enables the boot CPU's APIC and leads the serial port's interrupt to it. Boot CPU, interrupts off, after mm
- * is up. Panics with one line where there is no local APIC.
+ * Maps and enables the boot CPU's APIC and maps the I/O APIC. Boot CPU, interrupts off, after mm is up. Panics with
+ * one line where there is no local APIC.
  */
 void apic_init(const struct acpi_machine *machine);
 

@@ -25,7 +25,6 @@
 #include "kernel/stop.h"
 #include "kernel/string.h"
 #include "kernel/thread.h"
-#include "kernel/tty_thread.h"
 #include "mm/tlb.h"
 #include "mm/vm.h"
 
@@ -177,10 +176,6 @@ static void interrupt(unsigned vector, bool from_user) {
     case VECTOR_TIMER:
         apic_end_of_interrupt();
         sched_tick();
-        break;
-    case VECTOR_SERIAL:
-        apic_end_of_interrupt();
-        tty_interrupt();
         break;
     case VECTOR_RESCHEDULE:
         apic_end_of_interrupt();

@@ -1,5 +1,6 @@
 /*
- * The system console: the serial port and, where there is one, the screen. Output only; input is drivers/serial.h.
+ * The system console: the serial port and, where there is one, the screen. Output only: the kernel's
+ * own messages, and programs' while drivers/console/ does not run.
  */
 #ifndef DRIVERS_CONSOLE_H
 #define DRIVERS_CONSOLE_H

@@ -10,8 +10,6 @@
  */
 #include "drivers/screen.h"
 
-#include <stdbool.h>
-
 #include "boot/boot_info.h"
 #include "drivers/framebuffer.h"
 #include "drivers/vga_text.h"
@@ -45,6 +43,8 @@ void screen_init(const struct boot_framebuffer *framebuffer) {
 }
 
 void screen_map(void *video) { memory = video; }
+
+bool screen_is_there(void) { return device != NULL && memory != NULL; }
 
 static void next_line(void) {
     column = 0;
@@ -102,7 +102,7 @@ static void write_character(char character) {
 }
 
 void screen_write(const char *text, size_t bytes) {
-    if (device == NULL || memory == NULL)
+    if (!screen_is_there())
         return;
     for (size_t i = 0; i < bytes; i++)
         write_character(text[i]);

@@ -4,6 +4,7 @@
 #ifndef DRIVERS_SCREEN_H
 #define DRIVERS_SCREEN_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -21,6 +22,9 @@ void screen_init(const struct boot_framebuffer *framebuffer);
 
 /* Where the screen's memory is mapped from now on; NULL: nowhere, and nothing is drawn. */
 void screen_map(void *video);
+
+/* Whether anything is shown. */
+bool screen_is_there(void);
 
 /* Draws text: printable ASCII, newline, return, backspace, tab; escape sequences are skipped. The caller's lock. */
 void screen_write(const char *text, size_t bytes);

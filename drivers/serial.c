@@ -6,6 +6,8 @@
  */
 #include "drivers/serial.h"
 
+#include <stdbool.h>
+
 #include "arch/io.h"
 
 enum {
@@ -24,9 +26,7 @@ enum {
     DIVISOR_ACCESS = 0x80,
     EIGHT_BITS_NO_PARITY = 0x03,
     FIFO_ON_AND_EMPTY = 0x07,
-    MODEM_READY = 0x0b, /* DTR, RTS, and OUT2, which lets the interrupt through */
-    INTERRUPT_RECEIVED = 0x01,
-    STATUS_RECEIVED = 0x01,
+    MODEM_READY = 0x03, /* DTR, RTS */
     STATUS_FIFO_EMPTY = 0x20,
     SCRATCH_PATTERN = 0x5a,
     FIFO_BYTES = 16,
@@ -74,12 +74,3 @@ void serial_write(const char *bytes, size_t count) {
 }
 
 void serial_was_used(void) { fifo_room = 0; }
-
-bool serial_input_ready(void) { return present && (io_read8(PORT_LINE_STATUS) & STATUS_RECEIVED); }
-
-uint8_t serial_read_byte(void) { return io_read8(PORT_DATA); }
-
-void serial_enable_input_interrupt(void) {
-    if (present)
-        io_write8(PORT_INTERRUPTS, INTERRUPT_RECEIVED);
-}

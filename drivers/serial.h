@@ -1,14 +1,13 @@
 /*
- * The first serial port (16550 at 0x3f8): 115200 baud, 8N1. Output is polled, input may interrupt (ISA IRQ 4).
+ * The first serial port (16550 at 0x3f8): 115200 baud, 8N1. Output only, polled: the kernel's own messages.
+ * All else that passes by it is drivers/console/'s, in user space.
  */
 #ifndef DRIVERS_SERIAL_H
 #define DRIVERS_SERIAL_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#define SERIAL_IRQ        4
 #define SERIAL_PORT_FIRST 0x3f8U
 #define SERIAL_PORTS      8U
 
@@ -20,14 +19,5 @@ void serial_write(const char *bytes, size_t count);
 
 /* Somebody else has sent bytes by the port: its queue may be full. The same caller's lock as for serial_write(). */
 void serial_was_used(void);
-
-/* Whether serial_read_byte() has something to give. Any context. */
-bool serial_input_ready(void);
-
-/* The oldest byte that was received. Only after serial_input_ready(); one caller at a time. */
-uint8_t serial_read_byte(void);
-
-/* Has the port raise SERIAL_IRQ while bytes wait to be read. */
-void serial_enable_input_interrupt(void);
 
 #endif

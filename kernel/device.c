@@ -102,9 +102,8 @@ static const struct {
 };
 
 enum status devices_init(void) {
-    enum status status = terminal_init();
-    if (status == OK)
-        status = names_make_directories("/dev");
+    terminal_init();
+    enum status status = names_make_directories("/dev");
     for (size_t i = 0; i < sizeof(devices) / sizeof(devices[0]) && status == OK; i++)
         status = names_make_special(devices[i].path, S_IFCHR | devices[i].mode, &devices[i].special);
     for (size_t i = 0; i < sizeof(links) / sizeof(links[0]) && status == OK; i++)

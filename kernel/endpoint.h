@@ -13,17 +13,23 @@
 
 #include "kernel/ipc_abi.h"
 #include "kernel/status.h"
+#include "mm/types.h"
 
 struct endpoint;
 struct file;
 
-/* A call that the kernel makes in the calling thread's name. Buffers: LOCAL, the caller's stack, or metadata. */
+/*
+ * A call that the kernel makes in the calling thread's name. Buffers: LOCAL, the caller's stack, or metadata; where
+ * they are NULL, the caller's user memory, within the user half, which may fault (ERR_FAULT).
+ */
 struct message {
     uint32_t label; /* in: of the call. Out: of the answer */
     uint64_t word[3];
     const void *bytes;
+    vaddr_t user_bytes;
     size_t length;
-    void *buffer;                          /* for the answer's bytes */
+    void *buffer; /* for the answer's bytes */
+    vaddr_t user_buffer;
     size_t room;                           /* in: how many fit. Out: how many came */
     struct file *handles[IPC_HANDLES_MAX]; /* sent: the caller keeps its references */
     unsigned handle_count;
@@ -33,7 +39,7 @@ struct message {
 
 /*
  * Calls and waits for the answer. Only a signal that kills ends the wait early (ERR_RESTART). ERR_BROKEN_PIPE (nobody
- * can receive, or the receiver died), ERR_TIMED_OUT, ERR_NO_MEMORY. May sleep; no lock held. Never exits.
+ * can receive, or the receiver died), ERR_TIMED_OUT, ERR_NO_MEMORY, ERR_FAULT. May sleep; no lock held. Never exits.
  */
 MUST_USE enum status endpoint_call(struct endpoint *endpoint, struct message *message, uint64_t timeout_ns);
 

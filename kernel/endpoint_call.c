@@ -17,7 +17,8 @@ static enum status make_parcel(const struct message *message, struct parcel *par
     if (status != OK)
         return status;
     message_put_words(parcel->buffer, &words);
-    status = message_write(parcel->buffer, (struct message_place){.kernel = (char *)(uintptr_t)message->bytes});
+    status =
+        message_write(parcel->buffer, (struct message_place){message->user_bytes, (char *)(uintptr_t)message->bytes});
     if (status != OK) {
         parcel_drop(parcel);
         return status;
@@ -32,7 +33,7 @@ static enum status make_parcel(const struct message *message, struct parcel *par
 /* The answer's files pass to the caller, as many as it has room for; what is left in the parcel is dropped. */
 static enum status take(struct message *message, struct parcel *parcel) {
     struct message_words words;
-    enum status status = message_read(parcel->buffer, (struct message_place){.kernel = message->buffer});
+    enum status status = message_read(parcel->buffer, (struct message_place){message->user_buffer, message->buffer});
     if (status != OK)
         return status;
     message_get_words(parcel->buffer, &words);

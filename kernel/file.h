@@ -84,10 +84,4 @@ MUST_USE enum status handles_init(void);
 /* Boot: makes the initial tree from a cpio newc archive. A malformed archive is one clear line and ERR_INVALID. */
 MUST_USE enum status names_init(const void *archive, size_t bytes);
 
-/*
- * From the console driver's thread, always the same process: one byte of input. Handles line editing, Ctrl-C. Its first
- * call opens the input buffer for that process (LOGICAL ACCESS). No lock held; does not sleep.
- */
-void terminal_input(uint8_t byte);
-
 #endif

@@ -162,6 +162,23 @@ enum name_call_number {
     SYS_CACHE_DROP = 1056,   /* (): forgets names, attributes and clean pages that can be had again. uid 0 */
 };
 
+/*
+ * Terminals (kernel/terminal_abi.h). The handle of one serves it (RIGHT_RECEIVE) or opens it (RIGHT_CALL). With the
+ * last handle gone a terminal without a name hangs up; the console waits for the next one.
+ */
+enum terminal_call_number {
+    SYS_TERMINAL_CREATE = 1057, /* (authority, "console") → handle with RECEIVE, CALL, TRANSFER. NAMESPACE.
+                                   (-1, 0): a terminal without a name, like a pseudo-terminal; no right needed */
+    SYS_TERMINAL_ATTACH = 1058, /* (terminal, endpoint, struct terminal_state *): calls go there from now on. In: the
+                                   state of a terminal nobody served before; out: what it has. EBUSY: it is served */
+    SYS_TERMINAL_OPEN = 1059,   /* (terminal) → descriptor of the terminal, as from open() */
+    SYS_TERMINAL_EVENTS = 1060, /* (terminal, POLL bits): what would not wait now; wakes all who wait, so that the
+                                   kernel asks again */
+    SYS_TERMINAL_SIGNAL = 1061, /* (terminal, SIGINT, SIGQUIT, SIGTSTP or SIGHUP): to the foreground group */
+    SYS_TERMINAL_STATE = 1062,  /* (terminal, struct terminal_state *): from now on. SIGWINCH for another size */
+    SYS_TERMINAL_SHOW = 1063,   /* (terminal, bytes, count): on the screen. ENXIO: not the console, or no screen */
+};
+
 enum mount_flag {
     MOUNT_MEMORY = 1, /* no pager: the pages have no other home than the kernel, and stay */
     MOUNT_READ_ONLY = 2,

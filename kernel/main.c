@@ -28,7 +28,6 @@
 #include "kernel/sched.h"
 #include "kernel/thread_create.h"
 #include "kernel/time.h"
-#include "kernel/tty_thread.h"
 #include "mm/boot.h"
 #include "mm/device.h"
 #include "mm/ephmap.h"
@@ -119,7 +118,6 @@ void kernel_main(const struct boot_info *info) {
     apply_options();
     if (process_create_kernel("init", init_thread, &init_process) != OK)
         panic("no memory for the first process");
-    tty_thread_start();
     pager_start();
     nodes_start();
     sched_idle();

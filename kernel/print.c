@@ -12,6 +12,7 @@
 #include "arch/cpu.h"
 #include "arch/spinlock.h"
 #include "drivers/console.h"
+#include "drivers/screen.h"
 #include "kernel/string.h"
 
 enum { LINE_SIZE = 320 };
@@ -175,6 +176,12 @@ static void write_line(const char *text, size_t length) {
 void console_print(const char *text, size_t bytes) {
     if (bytes > 0)
         write_line(text, bytes);
+}
+
+void screen_print(const char *text, size_t bytes) {
+    bool irq = console_hold();
+    screen_write(text, bytes);
+    console_release(irq);
 }
 
 void kprintf(const char *format, ...) {

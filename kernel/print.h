@@ -12,8 +12,9 @@
 /* printf's %d %u %x %lx %lu %ld %zu %p %s %c %% with width and zero padding. One line a call. Any context. */
 void kprintf(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* Text of a program or of the terminal's echo, as it is. Keeps no copy. Any context. */
+/* Text of a program, as it is: to the serial port and the screen, or to the screen. Keeps no copy. Any context. */
 void console_print(const char *text, size_t bytes);
+void screen_print(const char *text, size_t bytes);
 
 /*
  * The console's ports for somebody else: kernel messages wait meanwhile. Not nested, interrupts off until released;

@@ -82,7 +82,7 @@ struct process {
 extern struct spinlock processes_lock; /* rank PROCESSES */
 extern struct list all_processes;      /* struct process.all_link. Protected by processes_lock */
 extern struct process *init_process;   /* pid 1. Constant once made */
-extern struct process kernel_process;  /* id 0: idle threads and the console thread */
+extern struct process kernel_process;  /* id 0: idle threads */
 
 static inline struct process *process_current(void) { return thread_current()->process; }
 

@@ -117,7 +117,7 @@ enum status server_call(struct server *server, struct message *message) {
         if (status == OK && !again)
             return OK;
     }
-    return status == ERR_RESTART || status == ERR_NO_MEMORY ? status : ERR_IO;
+    return status == ERR_RESTART || status == ERR_NO_MEMORY || status == ERR_FAULT ? status : ERR_IO;
 }
 
 enum status server_verdict(uint32_t label) {

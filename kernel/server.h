@@ -23,7 +23,8 @@ void server_set_timeout(struct server *server, uint64_t timeout_ns);
 
 /*
  * endpoint_call() on it, again where it died meanwhile. OK: it has answered, message->label is its verdict. ERR_IO: it
- * did not in time, or was abandoned. ERR_RESTART: the thread is being killed. ERR_NO_MEMORY. May sleep; no lock held.
+ * did not in time, or was abandoned. ERR_RESTART: the thread is being killed. ERR_NO_MEMORY, ERR_FAULT.
+ * May sleep; no lock held.
  */
 MUST_USE enum status server_call(struct server *server, struct message *message);
 

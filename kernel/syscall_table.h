@@ -220,7 +220,17 @@
     X(1055, mount_table)                                                                                               \
     X(1056, cache_drop)
 
-#define SYSCALLS_NATIVE(X) SYSCALLS_IPC(X) SYSCALLS_OBJECT(X) SYSCALLS_DEVICE(X) SYSCALLS_MOUNT(X)
+/* kernel/sys_terminal.c */
+#define SYSCALLS_TERMINAL(X)                                                                                           \
+    X(1057, terminal_create)                                                                                           \
+    X(1058, terminal_attach)                                                                                           \
+    X(1059, terminal_open)                                                                                             \
+    X(1060, terminal_events)                                                                                           \
+    X(1061, terminal_signal)                                                                                           \
+    X(1062, terminal_state)                                                                                            \
+    X(1063, terminal_show)
+
+#define SYSCALLS_NATIVE(X) SYSCALLS_IPC(X) SYSCALLS_OBJECT(X) SYSCALLS_DEVICE(X) SYSCALLS_MOUNT(X) SYSCALLS_TERMINAL(X)
 
 #define SYSCALL_PROTOTYPE(number, name) enum status sys_##name(struct syscall *call);
 SYSCALLS(SYSCALL_PROTOTYPE)

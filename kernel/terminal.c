@@ -1,249 +1,244 @@
 /*
- * The console as a file: reading lines or raw bytes, writing, waiting.
+ * Owns: all terminals; who serves them, and how the kernel asks. They as files are terminal_file.c's.
  *
- * Invariant: LOGICAL ACCESS – only processes with a handle for reading (and the console thread) have the buffer open;
- * they could read all of it, the line being edited too, by switching to raw mode. Bytes are cleared as they are read.
- * Class discipline: output passes through the caller's stack; nothing of it is kept.
- * Locks: the terminal's object->lock guards all state. Stays in the restricted space.
+ * The server never keeps a caller waiting: it says EAGAIN, and who waits does so here, where signals, O_NONBLOCK and
+ * poll() are. What crosses lies in the message, nowhere else.
+ * Locks: terminal->lock for its state; terminals_lock (also rank PIPE, never with the other) for the list and
+ * references. Stays in the restricted space.
  */
 #include "kernel/terminal.h"
 
-#include "arch/uaccess.h"
-#include "asi/asi.h"
-#include "kernel/open_file.h"
-#include "kernel/panic.h"
-#include "kernel/poll.h"
-#include "kernel/print.h"
+#include "kernel/endpoint.h"
+#include "kernel/file_abi.h"
 #include "kernel/process.h"
+#include "kernel/server.h"
+#include "kernel/signal.h"
 #include "kernel/string.h"
 #include "kernel/time.h"
-#include "kernel/transfer.h"
-#include "mm/ephmap.h"
-#include "mm/object.h"
+#include "mm/heap.h"
 
-#define OUTPUT_AT_ONCE  256U
-#define TENTH_OF_SECOND (NS_PER_SECOND / 10)
+#define SIGHUP            1
+#define SIGWINCH          28
+#define LABEL_AGAIN       11U /* EAGAIN */
+#define EVENTS_OF_SERVERS (POLLIN | POLLRDNORM | POLLOUT | POLLWRNORM)
+#define TIMEOUT_NS        (10 * NS_PER_SECOND)
 
-struct terminal terminal = {
-    .settings =
-        {
-            .input = ICRNL | IXON,
-            .output = OPOST | ONLCR,
-            .control = 0x10b2, /* 115200 baud, 8 bits, receiver on */
-            .local = ISIG | ICANON | ECHO | ECHOE | ECHOK | ECHOCTL | ECHOKE | IEXTEN,
-            .characters = {[VINTR] = 3,
-                           [VQUIT] = 28,
-                           [VERASE] = 127,
-                           [VKILL] = 21,
-                           [VEOF] = 4,
-                           [VMIN] = 1,
-                           [VSTART] = 17,
-                           [VSTOP] = 19,
-                           [VSUSP] = 26,
-                           [VREPRINT] = 18,
-                           [VDISCARD] = 15,
-                           [VWERASE] = 23,
-                           [VLNEXT] = 22},
-        },
-    .size = {.rows = 25, .columns = 80},
-    .foreground = 1,
-    .session = 1,
-};
+static struct spinlock terminals_lock = SPINLOCK_INIT(RANK_PIPE);
+static struct list terminals;
+static struct terminal console = {.refs = 1, .is_console = true, .foreground = 1, .session = 1};
 
-enum status terminal_init(void) {
-    wait_queue_init(&terminal.readable);
-    enum status status = object_create(&terminal.object);
-    if (status == OK)
-        status = frame_alloc(FRAME_SECRET, 0, &terminal.frame);
-    if (status == OK)
-        frame_info(terminal.frame)->object = terminal.object;
-    if (status == OK)
-        terminal.object->exit_cause = ASI_CAUSE_IPC;
+/* --- Life --------------------------------------------------------------------------------------------------------- */
+
+static void enter(struct terminal *terminal) {
+    spin_init(&terminal->lock, RANK_PIPE);
+    wait_queue_init(&terminal->changed);
+    spin_lock(&terminals_lock);
+    list_push_back(&terminals, &terminal->link);
+    spin_unlock(&terminals_lock);
+}
+
+void terminal_init(void) {
+    list_init(&terminals);
+    enter(&console);
+}
+
+enum status terminal_create(struct terminal **out) {
+    *out = global_alloc(sizeof(**out));
+    if (*out == NULL)
+        return ERR_NO_MEMORY;
+    (*out)->refs = 1;
+    enter(*out);
+    return OK;
+}
+
+void terminal_ref(struct terminal *terminal) {
+    spin_lock(&terminals_lock);
+    terminal->refs++;
+    spin_unlock(&terminals_lock);
+}
+
+struct terminal *terminal_console(void) {
+    terminal_ref(&console);
+    return &console;
+}
+
+void terminal_unref(struct terminal *terminal) {
+    spin_lock(&terminals_lock);
+    bool last = --terminal->refs == 0;
+    if (last)
+        list_remove(&terminal->link);
+    spin_unlock(&terminals_lock);
+    if (!last)
+        return;
+    if (terminal->server != NULL)
+        server_unref(terminal->server);
+    global_free(terminal, sizeof(*terminal));
+}
+
+struct terminal *terminal_of_caller(void) {
+    const uint32_t session = process_current()->session;
+    struct terminal *found = NULL;
+    spin_lock(&terminals_lock);
+    list_for_each(link, &terminals) {
+        struct terminal *terminal = container_of(link, struct terminal, link);
+        if (terminal->session == session && !terminal->hung_up) {
+            found = terminal;
+            found->refs++;
+            break;
+        }
+    }
+    spin_unlock(&terminals_lock);
+    return found;
+}
+
+/* --- What servers say --------------------------------------------------------------------------------------------- */
+
+/* Lock held. */
+static void note_change(struct terminal *terminal) {
+    terminal->changes++;
+    wake_all(&terminal->changed);
+}
+
+void terminal_hold(struct terminal *terminal) {
+    terminal_ref(terminal);
+    spin_lock(&terminal->lock);
+    terminal->holders++;
+    spin_unlock(&terminal->lock);
+}
+
+void terminal_release(struct terminal *terminal) {
+    spin_lock(&terminal->lock);
+    bool hangs_up = --terminal->holders == 0 && !terminal->is_console;
+    if (hangs_up) {
+        terminal->hung_up = true;
+        note_change(terminal);
+    }
+    spin_unlock(&terminal->lock);
+    if (hangs_up && terminal->server != NULL)
+        server_abandon(terminal->server);
+    if (hangs_up)
+        terminal_signal(terminal, SIGHUP);
+    terminal_unref(terminal);
+}
+
+/* The first server makes the lasting part of it. */
+static enum status attach_first(struct terminal *terminal, struct endpoint *endpoint,
+                                const struct terminal_state *state) {
+    struct server *server;
+    enum status status = server_create(endpoint, TIMEOUT_NS, &server);
+    if (status != OK)
+        return status;
+    spin_lock(&terminal->lock);
+    bool first = terminal->server == NULL;
+    if (first) {
+        terminal->server = server;
+        terminal->state = *state;
+        note_change(terminal);
+    }
+    spin_unlock(&terminal->lock);
+    if (first)
+        return OK;
+    server_unref(server);
+    return ERR_BUSY;
+}
+
+enum status terminal_attach(struct terminal *terminal, struct endpoint *endpoint, struct terminal_state *state) {
+    if (terminal->server == NULL)
+        return attach_first(terminal, endpoint, state);
+    if (server_is_attached(terminal->server))
+        return ERR_BUSY;
+    spin_lock(&terminal->lock);
+    *state = terminal->state;
+    terminal->events = 0; /* until it says otherwise */
+    spin_unlock(&terminal->lock);
+    server_attach(terminal->server, endpoint);
+    spin_lock(&terminal->lock);
+    note_change(terminal); /* it knows of nobody who waits */
+    spin_unlock(&terminal->lock);
+    return OK;
+}
+
+void terminal_set_events(struct terminal *terminal, uint32_t events) {
+    spin_lock(&terminal->lock);
+    terminal->events = events & EVENTS_OF_SERVERS;
+    note_change(terminal);
+    spin_unlock(&terminal->lock);
+}
+
+void terminal_set_state(struct terminal *terminal, const struct terminal_state *state) {
+    spin_lock(&terminal->lock);
+    bool resized = memcmp(&state->size, &terminal->state.size, sizeof(state->size)) != 0;
+    terminal->state = *state;
+    spin_unlock(&terminal->lock);
+    if (resized)
+        terminal_signal(terminal, SIGWINCH);
+}
+
+void terminal_signal(struct terminal *terminal, int number) {
+    if (terminal->foreground != 0 && signal_send_group(terminal->foreground, number, NULL) != OK)
+        return; /* nobody is in the foreground */
+}
+
+/* --- Asking ------------------------------------------------------------------------------------------------------- */
+
+/* Sleeps until something has changed since `seen`. ERR_RESTART; OK also when the time has come. */
+static enum status wait_for_change(struct terminal *terminal, uint32_t seen, uint64_t deadline) {
+    struct waiter waiter;
+    enum status status = OK;
+    wait_begin(&terminal->changed, &waiter);
+    if (__atomic_load_n(&terminal->changes, __ATOMIC_SEQ_CST) == seen)
+        status = wait_sleep(deadline);
+    wait_end(&waiter);
+    if (status == ERR_TIMED_OUT || status == OK)
+        return signal_pending() ? ERR_RESTART : OK;
     return status;
 }
 
-void terminal_thread_begin(void) {
-    if (ephmap_open(terminal.object) != OK)
-        panic("no memory for the console");
-}
-
-/* Bytes that a read of at most `bytes` gets now; *end: a line's end or an end-of-file mark is behind or among them. */
-static size_t readable_bytes(size_t bytes, bool *end) {
-    bool lines = terminal.settings.local & ICANON;
-    size_t count = 0;
-    *end = false;
-    while (count < bytes && terminal.read_at + count != terminal.line_end && !*end)
-        *end = terminal_is_delimiter(terminal.read_at + (uint32_t)count++) && lines;
-    return count;
-}
-
-/* Clears and passes over `count` bytes. */
-static void consume(size_t count) {
-    uint8_t *view = ephmap_window(terminal.frame, terminal.object);
-    for (; count > 0; count--) {
-        view[terminal.read_at % TERMINAL_BUFFER] = 0;
-        terminal_set_delimiter(terminal.read_at, false);
-        terminal.read_at++;
+/* One question, one answer; *again: it is EAGAIN, and when to ask anew at the latest. */
+static enum status ask_once(struct server *server, struct question *question, bool *again, uint64_t *deadline) {
+    struct message message = {
+        .label = question->label,
+        .word = {question->word[0], question->word[1], question->word[2]},
+        .bytes = question->bytes,
+        .user_bytes = question->user_bytes,
+        .length = question->length,
+        .user_buffer = question->user_buffer,
+        .room = question->room,
+    };
+    enum status status = server_call(server, &message);
+    if (status != OK)
+        return status;
+    *again = message.label == LABEL_AGAIN;
+    if (*again && message.word[0] != TERMINAL_FOREVER) {
+        uint64_t now = time_monotonic();
+        if (__builtin_add_overflow(now, message.word[0], deadline))
+            *deadline = WAIT_FOREVER;
     }
-    ephmap_window_put();
+    question->number = message.word[0];
+    if (!*again)
+        question->room = message.room;
+    return *again ? OK : server_verdict(message.label);
 }
 
-/* Moves bytes to the user, up to a line's end. Returns how many; *fault: it stopped at an absent page. Lock held. */
-static size_t take(vaddr_t to, size_t bytes, bool *end, bool *fault) {
-    size_t count = readable_bytes(bytes, end), done = 0;
-    *fault = false;
-    if (count == 0)
-        return 0;
-    asi_expect(ASI_CAUSE_IPC);
-    const char *view = ephmap_window(terminal.frame, terminal.object);
-    bool mark = *end && view[(terminal.read_at + count - 1) % TERMINAL_BUFFER] == 0; /* end of file: not delivered */
-    size_t wanted = count - mark;
-    while (done < wanted && !*fault) {
-        size_t place = (terminal.read_at + done) % TERMINAL_BUFFER, part = wanted - done;
-        if (part > TERMINAL_BUFFER - place)
-            part = TERMINAL_BUFFER - place;
-        size_t left = copy_to_user_held(to + done, view + place, part);
-        done += part - left;
-        *fault = left > 0;
-    }
-    ephmap_window_put();
-    if (*fault)
-        *end = false;
-    consume(done + (*end && mark));
-    return done;
-}
-
-/* How long a read may still wait, by VMIN and VTIME; 0: not at all. `got`: bytes that are there. */
-static uint64_t raw_deadline(size_t got, size_t bytes, uint64_t now) {
-    const uint8_t *characters = terminal.settings.characters;
-    size_t least = characters[VMIN] < bytes ? characters[VMIN] : bytes;
-    uint64_t limit = characters[VTIME] != 0 ? now + characters[VTIME] * TENTH_OF_SECOND : WAIT_FOREVER;
-    if (got >= least && (got > 0 || least > 0))
-        return 0;
-    if (least == 0)
-        return characters[VTIME] != 0 ? limit : 0;
-    return got > 0 ? limit : WAIT_FOREVER; /* the clock starts with the first byte */
-}
-
-/*
- * Waits until a read would get something, or may end with nothing (*enough, by VMIN and VTIME). Another reader may be
- * faster. ERR_RESTART, ERR_WOULD_BLOCK.
- */
-static enum status wait_for_input(const struct file *file, size_t bytes, bool *enough) {
-    uint64_t started = time_monotonic();
+enum status terminal_ask(struct terminal *terminal, struct question *question, bool may_wait) {
+    const uint64_t begun = time_monotonic();
     for (;;) {
-        struct waiter waiter;
-        spin_lock(&terminal.object->lock);
-        size_t got = terminal.line_end - terminal.read_at;
-        bool lines = terminal.settings.local & ICANON;
+        uint32_t seen = __atomic_load_n(&terminal->changes, __ATOMIC_SEQ_CST);
         uint64_t deadline = WAIT_FOREVER;
-        if (!lines)
-            deadline = raw_deadline(got, bytes, started);
-        *enough = deadline == 0 && got == 0;
-        if ((lines && got > 0) || deadline == 0 || (got > 0 && (file->flags & O_NONBLOCK))) {
-            spin_unlock(&terminal.object->lock);
-            return OK;
-        }
-        if (file->flags & O_NONBLOCK) {
-            spin_unlock(&terminal.object->lock);
+        bool again = true;
+        enum status status = OK;
+        if (terminal->hung_up)
+            return ERR_IO;
+        if (question->label == TERMINAL_READ)
+            question->word[1] = time_monotonic() - begun;
+        if (terminal->server != NULL)
+            status = ask_once(terminal->server, question, &again, &deadline);
+        if (!again || status != OK)
+            return status;
+        if (!may_wait)
             return ERR_WOULD_BLOCK;
-        }
-        wait_begin(&terminal.readable, &waiter);
-        spin_unlock(&terminal.object->lock);
-        enum status status = wait_sleep(deadline);
-        wait_end(&waiter);
-        *enough = status == ERR_TIMED_OUT;
-        if (*enough)
-            return OK;
+        status = wait_for_change(terminal, seen, deadline);
         if (status != OK)
             return status;
     }
 }
-
-/*
- * Whether the caller's group has lost the terminal to another of its session. It gets an error at once, as on Linux
- * when SIGTTIN cannot stop it: nothing stops here.
- */
-static bool in_background(void) {
-    const struct process *self = process_current();
-    return self->session == terminal.session && self->group != terminal.foreground;
-}
-
-/* Moves what is there, up to a line's end. */
-static enum status take_all(vaddr_t to, size_t bytes, size_t *done, bool *end) {
-    bool fault = false;
-    enum status status = OK;
-    while (status == OK && *done < bytes && !*end) {
-        spin_lock(&terminal.object->lock);
-        size_t part = take(to + *done, bytes - *done, end, &fault);
-        spin_unlock(&terminal.object->lock);
-        *done += part;
-        if (fault)
-            status = user_fault_in(to + *done, true);
-        else if (part == 0)
-            break;
-    }
-    return status;
-}
-
-static enum status terminal_read(struct file *file, vaddr_t to, size_t bytes, uint64_t *offset, size_t *done) {
-    bool end = false, enough = bytes == 0;
-    enum status status = in_background() ? ERR_IO : OK;
-    (void)offset;
-    while (status == OK && *done == 0 && !end && !enough) {
-        status = wait_for_input(file, bytes, &enough);
-        if (status == OK)
-            status = take_all(to, bytes, done, &end);
-    }
-    return status;
-}
-
-static enum status terminal_write(struct file *file, vaddr_t from, size_t bytes, uint64_t *offset, size_t *done) {
-    char chunk[OUTPUT_AT_ONCE];
-    enum status status = OK;
-    (void)file, (void)offset;
-    while (*done < bytes && status == OK && !transfer_pause()) {
-        size_t part = bytes - *done < sizeof(chunk) ? bytes - *done : sizeof(chunk);
-        status = copy_from_user(chunk, from + *done, part);
-        if (status == OK) {
-            console_print(chunk, part); /* which knows that a newline also returns the carriage */
-            *done += part;
-        }
-    }
-    memset(chunk, 0, sizeof(chunk));
-    return status == OK && *done == 0 && bytes > 0 ? ERR_RESTART : status;
-}
-
-static enum status terminal_write_kernel(struct file *file, const void *from, size_t bytes, uint64_t *offset,
-                                         size_t *done) {
-    (void)file, (void)offset;
-    console_print(from, bytes);
-    *done = bytes;
-    return OK;
-}
-
-static enum status terminal_open(struct file *file) {
-    if (file->readable)
-        file->object = terminal.object;
-    return OK;
-}
-
-static uint32_t terminal_poll(struct file *file, struct poll_table *table) {
-    uint32_t events = POLLOUT | POLLWRNORM;
-    (void)file;
-    spin_lock(&terminal.object->lock);
-    poll_wait(table, &terminal.readable);
-    if (terminal.line_end != terminal.read_at)
-        events |= POLLIN | POLLRDNORM;
-    spin_unlock(&terminal.object->lock);
-    return events;
-}
-
-const struct file_operations terminal_operations = {
-    .open = terminal_open,
-    .read = terminal_read,
-    .write = terminal_write,
-    .write_kernel = terminal_write_kernel,
-    .poll = terminal_poll,
-    .control = terminal_control,
-};

@@ -1,5 +1,7 @@
 /*
- * The console as a terminal: line editing, echo, signals, window size. Input comes from the console thread.
+ * Terminals: files whose reads, writes and settings are messages to the process that serves them
+ * (kernel/terminal_abi.h). What stays here are facts about processes: whose terminal it is, which group is in the
+ * foreground, who waits.
  */
 #ifndef KERNEL_TERMINAL_H
 #define KERNEL_TERMINAL_H
@@ -7,108 +9,90 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "kernel/file_abi.h"
+#include "arch/spinlock.h"
+#include "kernel/list.h"
 #include "kernel/status.h"
+#include "kernel/terminal_abi.h"
 #include "kernel/wait.h"
 #include "mm/types.h"
 
+struct endpoint;
 struct file;
 struct file_operations;
-struct memory_object;
+struct server;
 
+/* Class GLOBAL: settings and numbers, never a byte that was typed or written. */
+struct terminal {
+    struct list link;      /* all terminals. Protected by terminals_lock */
+    uint32_t refs;         /* likewise: files on it; the console has one more */
+    bool is_console;       /* constant */
+    struct spinlock lock;  /* rank PIPE; protects all below. Nothing else is taken with it but wait queues */
+    uint32_t holders;      /* handles of those who serve it */
+    struct server *server; /* NULL before the first one is attached; then constant */
+    bool hung_up;          /* nobody can serve it any more */
+    uint32_t events;       /* POLL* bits: what its server said last */
+    uint32_t changes;      /* counts what the server said: a change between an answer and a sleep is not lost */
+    struct terminal_state state;
+    uint32_t foreground, session; /* process group, session; 0: of nobody */
+    struct wait_queue changed;
+};
+
+/* A terminal as programs see it: file->target. For inodes of /dev by their number, and for SYS_TERMINAL_OPEN. */
 extern const struct file_operations terminal_operations;
 
-/* ERR_NO_MEMORY. Once, at boot. */
-MUST_USE enum status terminal_init(void);
+/* Calls its server may make take it from the handle: file->target. */
+extern const struct file_operations terminal_handle_operations;
 
-/* Once, by the console thread, in its own process: opens the input buffer (LOGICAL ACCESS). Panics when memory is
- * short. */
-void terminal_thread_begin(void);
+/* Once, at boot. */
+void terminal_init(void);
 
-/* terminal_input(): see kernel/file.h. */
+/* One that has no name, with one reference. ERR_NO_MEMORY. */
+MUST_USE enum status terminal_create(struct terminal **out);
+/* The one of /dev/console, with a reference more. */
+struct terminal *terminal_console(void);
+/* The one of the caller's session, with a reference, or NULL. */
+struct terminal *terminal_of_caller(void);
+void terminal_ref(struct terminal *terminal);
+void terminal_unref(struct terminal *terminal);
 
-/* Internal: between terminal.c, terminal_input.c and terminal_control.c. */
-
-#define TERMINAL_BUFFER    PAGE_SIZE
-#define CONTROL_CHARACTERS 19
-
-enum {
-    VINTR,
-    VQUIT,
-    VERASE,
-    VKILL,
-    VEOF,
-    VTIME,
-    VMIN,
-    VSWTC,
-    VSTART,
-    VSTOP,
-    VSUSP,
-    VEOL,
-    VREPRINT,
-    VDISCARD,
-    VWERASE,
-    VLNEXT,
-    VEOL2
-};
-enum { IGNCR = 0200, ICRNL = 0400, INLCR = 0100, IXON = 02000 };
-enum { OPOST = 01, ONLCR = 04 };
-enum {
-    ISIG = 01,
-    ICANON = 02,
-    ECHO = 010,
-    ECHOE = 020,
-    ECHOK = 040,
-    ECHONL = 0100,
-    NOFLSH = 0200,
-    ECHOCTL = 01000,
-    ECHOKE = 04000,
-    IEXTEN = 0100000
-};
-
-/* The kernel's struct termios. */
-struct terminal_settings {
-    uint32_t input, output, control, local;
-    uint8_t line;
-    uint8_t characters[CONTROL_CHARACTERS];
-};
-
-struct terminal_size {
-    uint16_t rows, columns, width, height;
-};
+/* One more file, or one less, by which the terminal can be served. Without any, one without a name hangs up. */
+void terminal_hold(struct terminal *terminal);
+void terminal_release(struct terminal *terminal);
 
 /*
- * Class GLOBAL: numbers and settings. The bytes are in one SECRET frame of `object`; those that were read or erased are
- * zero. Positions count up for ever; modulo TERMINAL_BUFFER they are places in the frame. read_at ≤ line_end ≤
- * write_at.
+ * A server answers from now on; calls that wait go there. *state: what the terminal begins with if this is the first
+ * one; then what it has. ERR_BUSY: there is one that lives. ERR_NO_MEMORY.
  */
-struct terminal {
-    struct memory_object *object; /* constant; its lock protects all below */
-    frame_t frame;                /* constant */
-    uint32_t read_at;             /* next byte to be read */
-    uint32_t line_end;            /* up to here it may be read: behind it is the line being edited */
-    uint32_t write_at;
-    uint64_t delimiters[TERMINAL_BUFFER / 64]; /* a bit per place: a line ends there */
-    struct terminal_settings settings;
-    struct terminal_size size;
-    uint32_t foreground, session; /* process groups */
-    struct wait_queue readable;
-};
+MUST_USE enum status terminal_attach(struct terminal *terminal, struct endpoint *endpoint,
+                                     struct terminal_state *state);
 
-extern struct terminal terminal;
-
-static inline bool terminal_is_delimiter(uint32_t position) {
-    return terminal.delimiters[position % TERMINAL_BUFFER / 64] >> position % 64 & 1;
-}
-static inline void terminal_set_delimiter(uint32_t position, bool on) {
-    uint64_t *word = &terminal.delimiters[position % TERMINAL_BUFFER / 64], bit = 1UL << position % 64;
-    *word = on ? *word | bit : *word & ~bit;
-}
-
-/* Forgets all input; clears it. Lock held; the calling process has the object open. */
-void terminal_flush_input(void);
+/* What would not wait now. Wakes everybody who waits. */
+void terminal_set_events(struct terminal *terminal, uint32_t events);
+/* Other settings; another size is told the foreground group. */
+void terminal_set_state(struct terminal *terminal, const struct terminal_state *state);
+/* To the foreground group, if there is one. */
+void terminal_signal(struct terminal *terminal, int number);
 
 /* ioctl. */
 MUST_USE enum status terminal_control(struct file *file, uint32_t command, uint64_t argument, int64_t *result);
+
+/* A call of the kernel on the server, and room for its answer. Buffers as struct message's. */
+struct question {
+    uint32_t label;
+    uint64_t word[3];
+    const void *bytes;
+    vaddr_t user_bytes; /* where `bytes` is NULL */
+    size_t length;
+    vaddr_t user_buffer;
+    size_t room;     /* in: how many bytes fit. Out: how many came */
+    uint64_t number; /* out: word 0 of the answer */
+};
+
+/*
+ * Asks until the server has an answer. While it says EAGAIN, and before there is one: sleeps until something changes,
+ * or, without `may_wait`, ERR_WOULD_BLOCK. ERR_RESTART: a signal. ERR_IO: hung up, or no answer in time. Or what the
+ * server says. May sleep.
+ */
+MUST_USE enum status terminal_ask(struct terminal *terminal, struct question *question, bool may_wait);
 
 #endif

@@ -18,8 +18,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <unistd.h>
+
+#include "user/lib/native.h"
 
 #include "user/lib/native.h"
 
@@ -188,13 +192,76 @@ static _Noreturn void become(char **words) {
     _exit(STATUS_NOT_STARTED);
 }
 
-/* Waits for `child`; whatever else ends meanwhile is an orphan and is only reaped. */
+/* --- The console's driver ----------------------------------------------------------------------------------------- */
+
+#define CONSOLE_PATH "/sbin/console"
+#define CONSOLE_PID  "/run/console.pid" /* whom to kill in a test of what happens then */
+
+static pid_t console_driver = -1;
+
+/*
+ * It gets the rights that it needs, and `ready` to write one byte to when it serves the terminal. The first one asks a
+ * person's terminal how large it is; later ones are told by the kernel.
+ */
+static _Noreturn void become_console(int rights, int ready, bool first) {
+    char number[16];
+    snprintf(number, sizeof number, "%d", rights);
+    setenv("PENUMBRA_AUTHORITY", number, 1);
+    setsid();
+    dup2(ready, STDOUT_FILENO);
+    fcntl(rights, F_SETFD, 0);
+    bool asks = first && (strcmp(prompt, "1") == 0 || strcmp(run, "shell") == 0);
+    execl(CONSOLE_PATH, CONSOLE_PATH, asks ? "--ask-size" : NULL, NULL);
+    fprintf(stderr, "init: %s: %s\n", CONSOLE_PATH, strerror(errno));
+    _exit(STATUS_NOT_STARTED);
+}
+
+static void note_console_pid(void) {
+    mkdir("/run", 0755);
+    FILE *file = fopen(CONSOLE_PID, "w");
+    if (file != NULL) {
+        fprintf(file, "%d\n", console_driver);
+        fclose(file);
+    }
+}
+
+/* True when it serves the terminal. Without it the kernel prints what is written, and nobody can type. */
+static bool start_console(void) {
+    int ready[2];
+    char byte;
+    int all = authority(), rights = handle_mint(all, RIGHT_DEVICES | RIGHT_NAMESPACE, 0);
+    close(all);
+    if (rights < 0 || pipe2(ready, O_CLOEXEC) < 0) {
+        close(rights);
+        return false;
+    }
+    bool first = console_driver < 0;
+    console_driver = fork();
+    if (console_driver == 0) {
+        become_console(rights, ready[1], first);
+    }
+    close(rights);
+    close(ready[1]);
+    bool started = read(ready[0], &byte, 1) == 1;
+    close(ready[0]);
+    if (started) {
+        note_console_pid();
+    }
+    return started;
+}
+
+/*
+ * Waits for `child`. The console's driver is started again; whatever else ends meanwhile is an orphan, only reaped.
+ */
 static int wait_and_reap(pid_t child) {
     int status;
     for (;;) {
         pid_t ended = waitpid(-1, &status, 0);
         if (ended == child) {
             return status;
+        }
+        if (ended > 0 && ended == console_driver && !start_console()) {
+            fprintf(stderr, "init: the console's driver does not come back\n");
         }
         if (ended < 0 && errno != EINTR) {
             perror("init: wait");
@@ -246,9 +313,13 @@ int main(int argc, char **argv) {
     setenv("TERM", "vt100", 0);
     read_cmdline(argv + 1);
     for_each_word(note_setting);
+    bool console_serves = getpid() == 1 && start_console();
     int status = plan() ? run_program(arguments) : STATUS_NOT_STARTED;
     if (strcmp(prompt, "1") == 0) {
         run_program(shell);
+    }
+    if (console_serves) {
+        tcdrain(STDOUT_FILENO); /* the machine is about to be switched off */
     }
     return status;
 }

@@ -76,7 +76,7 @@ static int help(struct shell *shell, char **words) {
          "  asictl [mode|flush|audit|reset|exit …]  show or set the isolation\n"
          "  asistat [COMMAND …]                     exits by cause and kernel address, of a command or since boot\n"
          "  asibench [--rows=… --modes=… --csv]     what operations cost in each mode\n"
-         "  ls, cat, echo, true, false, sh          (see /bin)\n"
+         "  ls, cat, echo, stty, true, false, sh    (see /bin)\n"
          "The shell itself\n"
          "  cd, pwd, export, unset, exit, help\n"
          "  A | B, A && B, A || B, A; B, A &, < > >> 2> 2>&1, \"…\" '…' \\, $NAME $? $1, NAME=value\n"

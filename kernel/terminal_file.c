@@ -1,0 +1,164 @@
+/*
+ * Terminals as programs see them: open, read, write, poll. What is asked of the server is in kernel/terminal_abi.h.
+ *
+ * The console's writers are heard even when nobody serves it: the kernel then prints itself what they write.
+ * Class discipline: bytes go from user memory into a message and back, or by way of the caller's stack to the kernel's
+ * own output; nothing is kept.
+ * Locks: terminal->lock. Stays in the restricted space.
+ */
+#include "arch/uaccess.h"
+#include "kernel/ipc_abi.h"
+#include "kernel/open_file.h"
+#include "kernel/poll.h"
+#include "kernel/print.h"
+#include "kernel/process.h"
+#include "kernel/string.h"
+#include "kernel/terminal.h"
+#include "kernel/transfer.h"
+
+#define MAJOR_OF_CONSOLE 5U
+#define MINOR_OF_TTY     0U /* of that major: the terminal of the caller's session */
+#define WRITTEN_AT_ONCE  256U
+#define EVENTS_IN        (POLLIN | POLLRDNORM)
+#define EVENTS_OUT       (POLLOUT | POLLWRNORM)
+
+static struct terminal *terminal_of(const struct file *file) { return file->target; }
+
+static bool may_wait(const struct file *file) {
+    return !(__atomic_load_n(&file->flags, __ATOMIC_RELAXED) & O_NONBLOCK);
+}
+
+/* --- Opening ------------------------------------------------------------------------------------------------------ */
+
+static enum status terminal_open(struct file *file) {
+    const struct special_file *device = file->inode->special;
+    bool own = device->major == MAJOR_OF_CONSOLE && device->minor == MINOR_OF_TTY;
+    file->target = own ? terminal_of_caller() : terminal_console();
+    return file->target != NULL ? OK : ERR_NO_DEVICE_ADDRESS;
+}
+
+static void terminal_file_release(struct file *file) { terminal_unref(terminal_of(file)); }
+
+/* --- Reading ------------------------------------------------------------------------------------------------------ */
+
+/*
+ * Whether the caller's group has lost the terminal to another of its session. It gets an error at once, as on Linux
+ * when SIGTTIN cannot stop it: nothing stops here.
+ */
+static bool in_background(const struct terminal *terminal) {
+    const struct process *self = process_current();
+    return self->session == terminal->session && self->group != terminal->foreground;
+}
+
+static enum status terminal_read(struct file *file, vaddr_t to, size_t bytes, uint64_t *offset, size_t *done) {
+    const size_t room = bytes < TERMINAL_READ_BYTES ? bytes : TERMINAL_READ_BYTES;
+    struct terminal *terminal = terminal_of(file);
+    struct question question = {
+        .label = TERMINAL_READ,
+        .word = {room, 0, may_wait(file) ? 0 : TERMINAL_NONBLOCK},
+        .user_buffer = to,
+        .room = room,
+    };
+    (void)offset;
+    if (bytes == 0)
+        return OK;
+    enum status status = in_background(terminal) ? ERR_IO : terminal_ask(terminal, &question, may_wait(file));
+    if (status == OK)
+        *done = question.room;
+    return status == ERR_IO && terminal->hung_up ? OK : status; /* the end of the file */
+}
+
+/* --- Writing ------------------------------------------------------------------------------------------------------ */
+
+/* What is written: in user memory, or where `kernel` is not NULL in LOCAL memory. */
+struct source {
+    vaddr_t user;
+    const char *kernel;
+};
+
+static struct source behind(struct source from, size_t bytes) {
+    return (struct source){from.user + bytes, from.kernel != NULL ? from.kernel + bytes : NULL};
+}
+
+/* The console without a server. */
+static enum status write_directly(struct source from, size_t bytes, size_t *done) {
+    char text[WRITTEN_AT_ONCE];
+    enum status status = OK;
+    while (*done < bytes && status == OK && !transfer_pause()) {
+        struct source rest = behind(from, *done);
+        size_t part = bytes - *done < sizeof(text) ? bytes - *done : sizeof(text);
+        if (rest.kernel != NULL)
+            memcpy(text, rest.kernel, part);
+        else
+            status = copy_from_user(text, rest.user, part);
+        if (status == OK) {
+            console_print(text, part);
+            *done += part;
+        }
+    }
+    memset(text, 0, sizeof(text));
+    return status;
+}
+
+/* One question: how many of the bytes the server takes. */
+static enum status write_some(const struct file *file, struct source from, size_t bytes, size_t *done) {
+    struct question question = {
+        .label = TERMINAL_WRITE,
+        .bytes = from.kernel,
+        .user_bytes = from.user,
+        .length = bytes < IPC_BYTES_MAX ? bytes : IPC_BYTES_MAX,
+    };
+    enum status status = terminal_ask(terminal_of(file), &question, may_wait(file));
+    if (status != OK)
+        return status;
+    if (question.number == 0 || question.number > question.length)
+        return ERR_IO; /* nonsense */
+    *done += question.number;
+    return OK;
+}
+
+static enum status write_from(const struct file *file, struct source from, size_t bytes, size_t *done) {
+    const struct terminal *terminal = terminal_of(file);
+    enum status status = terminal->server == NULL && terminal->is_console ? ERR_IO : OK;
+    while (*done < bytes && status == OK && !transfer_pause())
+        status = write_some(file, behind(from, *done), bytes - *done, done);
+    if (terminal->is_console && (status == ERR_IO || status == ERR_NO_MEMORY))
+        status = write_directly(from, bytes, done);
+    return status == OK && *done == 0 && bytes > 0 ? ERR_RESTART : status;
+}
+
+static enum status terminal_write(struct file *file, vaddr_t from, size_t bytes, uint64_t *offset, size_t *done) {
+    (void)offset;
+    return write_from(file, (struct source){.user = from}, bytes, done);
+}
+
+static enum status terminal_write_kernel(struct file *file, const void *from, size_t bytes, uint64_t *offset,
+                                         size_t *done) {
+    (void)offset;
+    return write_from(file, (struct source){.kernel = from}, bytes, done);
+}
+
+/* --- Waiting ------------------------------------------------------------------------------------------------------ */
+
+static uint32_t terminal_poll(struct file *file, struct poll_table *table) {
+    struct terminal *terminal = terminal_of(file);
+    spin_lock(&terminal->lock);
+    poll_wait(table, &terminal->changed);
+    uint32_t events = terminal->events;
+    if (terminal->hung_up)
+        events = EVENTS_IN | EVENTS_OUT | POLLHUP;
+    else if (terminal->server == NULL && terminal->is_console)
+        events = EVENTS_OUT;
+    spin_unlock(&terminal->lock);
+    return events;
+}
+
+const struct file_operations terminal_operations = {
+    .open = terminal_open,
+    .release = terminal_file_release,
+    .read = terminal_read,
+    .write = terminal_write,
+    .write_kernel = terminal_write_kernel,
+    .poll = terminal_poll,
+    .control = terminal_control,
+};
