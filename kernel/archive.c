@@ -89,6 +89,18 @@ static enum status bad(const char **reason, const char *why) {
     return ERR_INVALID;
 }
 
+enum status archive_find(const void *archive, size_t bytes, const char *path, struct archive_entry *entry) {
+    const char *reason;
+    size_t offset = 0;
+    for (;;) {
+        enum status status = archive_next(archive, bytes, &offset, entry, &reason);
+        if (status == OK && entry->mode == 0)
+            status = ERR_NO_ENTRY;
+        if (status != OK || ((entry->mode & S_IFMT) == S_IFREG && strcmp(entry->path, path) == 0))
+            return status;
+    }
+}
+
 enum status archive_next(const void *archive, size_t bytes, size_t *offset, struct archive_entry *entry,
                          const char **reason) {
     uint32_t fields[FIELDS];

@@ -120,11 +120,11 @@ enum status names_init(const void *archive, size_t bytes) {
     if (status == OK)
         status = procfs_init();
     pin_own_names();
-    if (status == OK)
+    if (status == OK && archive != NULL)
         status = make_scratch_directory();
     if (status != OK) {
         kprintf("names: cannot make the first files: %s\n", status_name(status));
         return status;
     }
-    return unpack(archive, bytes);
+    return archive != NULL ? unpack(archive, bytes) : OK;
 }

@@ -273,7 +273,21 @@ enum status sys_execveat(struct syscall *call) {
     return execute((int)call->arg[0], call->arg[1], call->arg[2], call->arg[3], flags);
 }
 
-enum status exec_first(const char *path) {
+/* What has a name only for its arguments. */
+static enum status open_program_object(struct exec *exec, struct memory_object *object) {
+    enum status status = ephmap_open(object);
+
+    if (status != OK) {
+        object_unref(object);
+        return status;
+    }
+    exec->object = object;
+    exec->by_handle = true;
+    strlcpy(exec->name, last_component(exec->path), sizeof(exec->name));
+    return OK;
+}
+
+enum status exec_first(const char *path, struct memory_object *program) {
     static const char *const environment[] = {"HOME=/", "PATH=/sbin:/bin:/usr/sbin:/usr/bin", "TERM=linux"};
     struct exec *exec;
     bool is_script = false;
@@ -282,7 +296,7 @@ enum status exec_first(const char *path) {
     if (status != OK)
         return status;
     strlcpy(exec->path, path, PATH_SIZE);
-    status = open_program(exec, &is_script);
+    status = program != NULL ? open_program_object(exec, program) : open_program(exec, &is_script);
     if (status == OK && !is_script) {
         exec->arguments.argc = 1;
         status = arguments_add(&exec->arguments, path);

@@ -8,8 +8,10 @@
 
 /*
  * Makes the calling kernel-born thread, alone in a process with an empty user half, enter `path` when it returns to
- * user code. Once, for pid 1. Errors as execve's.
+ * user code. Once, for pid 1. `program`: what is to be run, if it is no file (the reference passes), or NULL. Errors as
+ * execve's.
  */
-MUST_USE enum status exec_first(const char *path);
+struct memory_object;
+MUST_USE enum status exec_first(const char *path, struct memory_object *program);
 
 #endif

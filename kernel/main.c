@@ -14,6 +14,7 @@
 #include "drivers/console.h"
 #include "drivers/pit.h"
 #include "drivers/power.h"
+#include "kernel/archive.h"
 #include "kernel/exec.h"
 #include "kernel/file.h"
 #include "kernel/futex.h"
@@ -26,6 +27,7 @@
 #include "kernel/print.h"
 #include "kernel/process_life.h"
 #include "kernel/sched.h"
+#include "kernel/string.h"
 #include "kernel/thread_create.h"
 #include "kernel/time.h"
 #include "mm/boot.h"
@@ -78,7 +80,7 @@ static void init_thread(void) {
     if (thread_current()->local == NULL || handles_init() != OK)
         panic("no memory for the first process");
     mistake_make();
-    enum status status = exec_first(path);
+    enum status status = exec_first(path, archive_take_program());
     if (status != OK)
         stop("the first program cannot be run: ", status_name(status));
     asi_note_first_user();
@@ -87,6 +89,21 @@ static void init_thread(void) {
 void init_has_exited(int status) {
     bool killed = status & 0x7f;
     power_off(killed ? 128 + (status & 0x7f) : status >> 8 & 0xff);
+}
+
+/* The kernel's own names; what is in the archive a file server makes files of, or, with root=native, the kernel. */
+static void make_names(const struct boot_info *info) {
+    char program[128] = INIT_PATH, root[16] = "native";
+    option_get("init", program, sizeof program);
+    option_get("root", root, sizeof root);
+    if (strcmp(root, "served") == 0) {
+        if (names_init(NULL, 0) != OK || archive_keep(info, program) != OK)
+            stop("no first program: the archive is unusable", "");
+        return;
+    }
+    if (names_init(physmap_address(info->module_base), info->module_size) != OK)
+        stop("no files: the archive is unusable", "");
+    mm_release_module(info);
 }
 
 void kernel_main(const struct boot_info *info) {
@@ -112,9 +129,7 @@ void kernel_main(const struct boot_info *info) {
     smp_start(info);
     kprintf("Penumbra: %lu MiB, %u CPU%s, booted by %s\n", (unsigned long)(frame_free_count() >> (20 - PAGE_SHIFT)),
             cpu_count, cpu_count == 1 ? "" : "s", info->protocol);
-    if (names_init(physmap_address(info->module_base), info->module_size) != OK)
-        stop("no files: the archive is unusable", "");
-    mm_release_module(info);
+    make_names(info);
     apply_options();
     if (process_create_kernel("init", init_thread, &init_process) != OK)
         panic("no memory for the first process");

@@ -217,6 +217,7 @@
     X(1051, mount_attach)                                                                                              \
     X(1052, mount_forget)                                                                                              \
     X(1053, mount_adopt)                                                                                               \
+    X(1054, archive)                                                                                                   \
     X(1055, mount_table)                                                                                               \
     X(1056, cache_drop)
 

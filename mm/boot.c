@@ -23,6 +23,7 @@
 #include "mm/ephmap.h"
 #include "mm/heap_boot.h"
 #include "mm/local.h"
+#include "mm/object.h"
 #include "mm/roots.h"
 
 #define LOW_MEMORY_END 0x100000UL                /* firmware's and real mode's: left alone */
@@ -299,6 +300,27 @@ void mm_release_module(const struct boot_info *info) {
          address += PAGE_SIZE)
         if (address >= LOW_MEMORY_END && address < ram_end)
             frame_free_dirty(frame_of(address));
+}
+
+static bool module_is_whole(const struct boot_info *info) {
+    return page_offset(info->module_base) == 0 && info->module_base >= LOW_MEMORY_END &&
+           info->module_base + info->module_size <= ram_end;
+}
+
+enum status mm_keep_module(const struct boot_info *info, struct memory_object **out) {
+    const frame_t first = frame_of(info->module_base);
+    uint8_t *content = physmap(first);
+    enum status status = object_create(out);
+    if (status != OK)
+        return status;
+    if (module_is_whole(info)) {
+        memset(content + info->module_size, 0, page_ceil(info->module_size) - info->module_size);
+        status = object_take_frames(*out, first, info->module_size);
+    } else {
+        status = object_write_kernel(*out, 0, content + page_offset(info->module_base), info->module_size);
+        mm_release_module(info);
+    }
+    return status;
 }
 
 void *device_map(paddr_t address, uint64_t bytes) {

@@ -8,12 +8,19 @@
 #include "mm/types.h"
 
 struct boot_info;
+struct memory_object;
 
 /* Builds everything and loads the kernel process's unrestricted root. Once, boot CPU, interrupts off. */
 void mm_init(const struct boot_info *info);
 
 /* Gives the archive's frames back, dirty, once its files have been copied out. */
 void mm_release_module(const struct boot_info *info);
+
+/*
+ * Makes the archive's frames the pages of a new object, where they lie; what shares a frame with it is copied, all of it
+ * if it does not begin with a frame. ERR_NO_MEMORY.
+ */
+MUST_USE enum status mm_keep_module(const struct boot_info *info, struct memory_object **out);
 
 /* For mm/boot.c alone. */
 void frames_init(uint32_t count);

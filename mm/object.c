@@ -124,6 +124,17 @@ static enum status put_page(struct memory_object *object, uint64_t page, frame_t
     return OK;
 }
 
+enum status object_take_frames(struct memory_object *object, frame_t first, uint64_t bytes) {
+    enum status status = OK;
+
+    object_lock(object);
+    for (uint64_t page = 0; page < bytes_to_pages(bytes) && status == OK; page++)
+        status = put_page(object, page, (frame_t){first.number + (uint32_t)page});
+    object->size = bytes;
+    object_unlock(object);
+    return status;
+}
+
 /* Fills a hole with a clean frame. Object lock held. */
 static enum status add_page(struct memory_object *object, uint64_t page, frame_t *out) {
     enum status status = frame_alloc(mutant(secret_as_global) ? FRAME_GLOBAL : FRAME_SECRET, 0, out);

@@ -78,6 +78,12 @@ MUST_USE enum status object_write_kernel(struct memory_object *object, uint64_t 
 MUST_USE enum status object_resize(struct memory_object *object, uint64_t size);
 
 /*
+ * Boot: `bytes` that lie in successive SECRET frames from `first` on become the content of an empty object. Behind them
+ * the last frame is zero. ERR_NO_MEMORY.
+ */
+MUST_USE enum status object_take_frames(struct memory_object *object, frame_t first, uint64_t bytes);
+
+/*
  * Moves whole pages: they are in `to` afterwards, what was there is gone, and holes in `from`, where no window and no
  * mapping of them is left. `to` grows if it must. ERR_INVALID (not all of the pages lie in `from`; the same object),
  * ERR_NOT_SUPPORTED (`from` has a pager), ERR_BUSY (a grant holds some of them), ERR_NO_MEMORY: those before may have

@@ -102,6 +102,7 @@ static inline int mount_adopt(int mount, uint64_t node, int object, uint64_t byt
 static inline int mount_table(unsigned index, struct mount_state *state) {
     return (int)syscall(SYS_MOUNT_TABLE, index, state);
 }
+static inline int boot_archive(int authority_handle) { return (int)syscall(SYS_ARCHIVE, authority_handle); }
 static inline int cache_drop(void) { return (int)syscall(SYS_CACHE_DROP); }
 
 #endif
