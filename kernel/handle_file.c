@@ -24,8 +24,7 @@ static enum status handle_file_open(struct file *file) {
         return ERR_TOO_MANY_SYMLINKS;
     }
     /* A kernel object has no file to open anew; a file's owner may have changed its mode meanwhile. */
-    enum status permission =
-        other->operations->open == NULL && other->inode->operations == NULL ? ERR_NOT_PERMITTED : OK;
+    enum status permission = other->inode->operations == NULL ? ERR_NOT_PERMITTED : OK;
     if (permission == OK &&
         !permitted(other->inode, (file->readable ? MAY_READ : 0U) | (file->writable ? MAY_WRITE : 0U)))
         permission = ERR_ACCESS;

@@ -265,7 +265,7 @@ static void port_access(void) {
 
 /* Messages go to the APICs; vectors are few, and come back. */
 static void interrupt_messages(void) {
-    enum { MORE_THAN_THERE_ARE = 300 };
+    enum { VECTORS = 0xf0 - 0x30, MORE_THAN_THERE_ARE = 300 };
     static int handles[MORE_THAN_THERE_ARE];
     uint64_t message[2];
     test_needs_penumbra();
@@ -278,7 +278,7 @@ static void interrupt_messages(void) {
         count++;
     }
     CHECK_EQ(errno, ENOSPC);
-    CHECK_EQ(count, 0xf0 - 0x30);
+    CHECK(count <= VECTORS && count > VECTORS - 16); /* drivers that run have the others, the console's for one */
     while (count > 0) {
         close(handles[--count]);
     }

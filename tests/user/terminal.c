@@ -283,6 +283,9 @@ static void rights(void) {
     CHECK_ERRNO(syscall(SYS_TERMINAL_OPEN, only_serves), EACCES);
     CHECK_OK(syscall(SYS_TERMINAL_OPEN, only_opens));
     CHECK_ERRNO(read(terminal, &state, 1), EBADF); /* the handle is not the terminal */
+    char path[32];
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", opened);
+    CHECK_ERRNO(open(path, O_RDWR), EPERM); /* it has no name to be opened by */
     end();
 }
 
