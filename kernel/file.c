@@ -113,7 +113,7 @@ enum status file_create_like(const struct file *file, uint32_t rights, uint64_t 
     if (status != OK)
         return status;
     file->operations->reference(*out);
-    (*out)->object = file->object;
+    (*out)->object = rights & RIGHT_READ ? file->object : NULL;
     (*out)->badge = badge;
     return OK;
 }

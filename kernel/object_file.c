@@ -2,8 +2,8 @@
  * Handles on memory objects. All of a file's content calls work on them; the object's bytes are nobody's but those who
  * have a handle.
  *
- * Invariant: LOGICAL ACCESS – each process with a handle has the object open (kernel/handles.c); a handle that may not
- * read writes outside the restricted space (object_write()). Locks: none of its own. Runs in the caller's space.
+ * Invariant: LOGICAL ACCESS – each process with a handle that may read has the object open (kernel/handles.c); one that
+ * may not writes outside the restricted space (object_write()). Locks: none of its own. Runs in the caller's space.
  */
 #include "kernel/object_file.h"
 
@@ -17,7 +17,7 @@ static enum status object_file_read(struct file *file, vaddr_t to, size_t bytes,
 }
 
 static enum status object_file_write(struct file *file, vaddr_t from, size_t bytes, uint64_t *offset, size_t *done) {
-    enum status status = object_write(file->object, *offset, from, bytes, file->readable, done);
+    enum status status = object_write(file->target, *offset, from, bytes, file->readable, done);
     *offset += *done;
     return status;
 }
@@ -54,6 +54,7 @@ enum status object_file_create(struct memory_object *object, uint32_t rights, st
         object_unref(object);
         return status;
     }
-    (*out)->object = object;
+    if (rights & RIGHT_READ)
+        (*out)->object = object;
     return OK;
 }

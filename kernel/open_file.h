@@ -57,9 +57,11 @@ struct file_operations {
     enum status (*control)(struct file *file, uint32_t command, uint64_t argument, int64_t *result);
 };
 
-/* The memory of a file whose operations say `memory`. A named one's counts as opened only by who may read it. */
+/* The memory of a file whose operations say `memory`. It counts as opened only by who may read it. */
 static inline struct memory_object *file_memory(const struct file *file) {
-    return file->object != NULL ? file->object : file->inode->object;
+    if (file->object != NULL)
+        return file->object;
+    return file->target != NULL ? file->target : file->inode->object;
 }
 
 /*

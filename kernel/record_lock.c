@@ -127,7 +127,7 @@ static enum status decode_range(const struct file *file, const struct linux_floc
     if (from->whence == 1)
         base = (int64_t)file->position;
     else if (from->whence == 2)
-        base = file->operations->memory ? (int64_t)file->object->size : 0;
+        base = file->operations->memory ? (int64_t)file_memory(file)->size : 0;
     else if (from->whence != 0)
         return ERR_INVALID;
     if (__builtin_add_overflow(base, from->start, &start) || __builtin_add_overflow(start, from->length, &end))

@@ -60,6 +60,8 @@ static enum status regular_read(struct file *file, vaddr_t to, size_t bytes, uin
     return status;
 }
 
+#define RECLAIM_PAGES 256U /* of other files' that can be had again, where memory is short */
+
 /*
  * Whether a write to the end `end` would leave too little memory for anything but files: then the file system is full.
  * What is overwritten in place needs none.
@@ -74,7 +76,7 @@ static bool no_space(const struct memory_object *object, uint64_t end) {
         frame_count(&counts);
         reserve = counts.total / RESERVE_SHARE + RESERVE_LEAST;
     }
-    return frame_free_count() < reserve;
+    return frame_free_count() < reserve && object->pager == NULL && pager_reclaim(NULL, RECLAIM_PAGES) == 0;
 }
 
 static enum status write_object(struct file *file, uint64_t offset, vaddr_t from, size_t bytes, size_t *done) {

@@ -219,7 +219,7 @@ enum status sys_ftruncate(struct syscall *call) {
     } else if (!file->writable) {
         status = ERR_INVALID;
     } else if (file->operations->memory && !inode_is(file->inode, S_IFREG)) { /* a memory object without a name */
-        status = object_resize(file->object, call->arg[1]);
+        status = object_resize(file_memory(file), call->arg[1]);
     } else {
         inode_ref(file->inode);
         status = set_size(file->inode, (int64_t)call->arg[1]);

@@ -62,7 +62,7 @@ enum status sys_pager_timeout(struct syscall *call) {
     enum status status = get_memory((int)call->arg[0], RIGHT_WRITE, &file);
     if (status != OK)
         return status;
-    status = pager_set_timeout(file->object, call->arg[1]);
+    status = pager_set_timeout(file_memory(file), call->arg[1]);
     file_unref(file);
     return status;
 }

@@ -69,8 +69,8 @@ static enum status stat_file(int fd, vaddr_t to) {
     inode_stat(file->inode, &stat);
     if (file->operations->memory && !inode_is(file->inode, S_IFREG)) { /* a memory object without a name */
         stat.mode = S_IFREG | 0600;
-        stat.size = (int64_t)file->object->size;
-        stat.blocks = (int64_t)(file->object->pages * (PAGE_SIZE / 512));
+        stat.size = (int64_t)file_memory(file)->size;
+        stat.blocks = (int64_t)(file_memory(file)->pages * (PAGE_SIZE / 512));
     }
     file_unref(file);
     return status == OK ? copy_to_user(to, &stat, sizeof(stat)) : status;

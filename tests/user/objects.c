@@ -105,6 +105,9 @@ static void rights(void) {
     CHECK_EQ(pread(reader, &byte, 1, 1), 1);
     CHECK_EQ(byte, 'w');
     CHECK_ERRNO(ftruncate(reader, 0), EINVAL);
+    CHECK_OK(ftruncate(writer, TEST_PAGE + 10));
+    CHECK_OK(ftruncate(writer, 2 * TEST_PAGE));
+    check_zero(reader, TEST_PAGE + 10, TEST_PAGE - 10);
     CHECK(mmap(NULL, TEST_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, reader, 0) == MAP_FAILED);
     CHECK_EQ(errno, EACCES);
     CHECK(mmap(NULL, TEST_PAGE, PROT_READ, MAP_PRIVATE, writer, 0) == MAP_FAILED);
