@@ -7,10 +7,12 @@
  *   secret_as_global           REACH            file pages are allocated as GLOBAL
  *   window_survives_close      REVOKE           the last close clears no window
  *   window_survives_truncate   REVOKE           a page leaves its object, other processes keep their windows
+ *   window_survives_eviction   REVOKE           a page that is forgotten leaves its windows behind
  *   shootdown_forgotten        REVOKE           other CPUs keep what was taken away. Two CPUs
  *   scrub_before_flush         REVOKE           a freed page is cleared while others may write to it. Two CPUs
  *   stranger_writes_by_view    LOGICAL-ACCESS   who may not read a pipe gets a view of others' bytes in it
  *   page_is_taken_for_own      LOGICAL-ACCESS   nobody asks whose bytes are in the page of a pipe
+ *   grant_outlives_answer      LOGICAL-ACCESS   a pager may put bytes into a page that is its clients' by now
  *   read_ends_with_page        SAME             in mode asi a read never goes beyond one page
  *   fault_code_by_mode         SAME             in mode asi a forbidden page is reported as an absent one
  *   scrub_skipped              CLEAN            frames are freed as they are

@@ -7,7 +7,7 @@
  * gets, outside the restricted space as the scrubber of idle CPUs does; who runs out of memory before helps himself.
  * Invariants: REVOKE, CLEAN (mm/page_drop.h). Locks: object->lock, a while for each part of an object.
  */
-#include "arch/cpu.h"
+#include "asi/mutant.h"
 #include "kernel/assert.h"
 #include "kernel/process_life.h"
 #include "kernel/sched.h"
@@ -48,7 +48,8 @@ static bool was_used(struct sweep *sweep, frame_t frame) {
     if (!frame_info(frame)->used)
         return false;
     frame_info(frame)->used = 0;
-    ephmap_revoke_frame(sweep->drop.object, frame);
+    if (!mutant(window_survives_eviction))
+        ephmap_revoke_frame(sweep->drop.object, frame);
     gather_page(&sweep->drop.gather, ephmap_window_address(frame));
     return true;
 }

@@ -238,6 +238,8 @@ static void content(void) {
     CHECK_EQ(pread(object, data, 10, (off_t)bytes), 0);
     CHECK_EQ(shared->fills, 2);
     drop_cache();
+    struct asi_audit_report report = penumbra_audit(ASI_BREAK_NOTHING);
+    CHECK_EQ(penumbra_violations(&report), 0); /* no window is left on what was forgotten */
     check_read(object, 5 * TEST_PAGE, 1);
     CHECK_EQ(shared->filled, 22);
     end(object);
