@@ -146,6 +146,21 @@ static enum status get_symbol(struct syscall *call) {
     return copy_to_user(call->arg[2], text, length + 1);
 }
 
+/* Frames that belong to processes which have received calls. */
+static uint64_t frames_of_servers(void) {
+    static uint64_t serving[THREADS_MAX / 32]; /* a bit for each process id. Under processes_lock */
+    bool irq = spin_lock_irq(&processes_lock);
+    memset(serving, 0, sizeof serving);
+    list_for_each(link, &all_processes) {
+        const struct process *process = container_of(link, struct process, all_link);
+        if (process->serves && process->id < sizeof serving * 8)
+            serving[process->id / 64] |= 1UL << process->id % 64;
+    }
+    uint64_t count = frame_count_owned(serving, sizeof serving * 8);
+    spin_unlock_irq(&processes_lock, irq);
+    return count;
+}
+
 static enum status get_memory(struct syscall *call) {
     struct frame_counts counts;
     global_heap_trim();
@@ -157,6 +172,7 @@ static enum status get_memory(struct syscall *call) {
         .frames_local = counts.by_class[FRAME_LOCAL],
         .frames_user = counts.by_class[FRAME_USER],
         .frames_secret = counts.by_class[FRAME_SECRET],
+        .frames_of_servers = frames_of_servers(),
         .frames_of_views = ephmap_table_count(),
         .global_heap_bytes = global_heap_in_use(),
         .processes = process_count(),

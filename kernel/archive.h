@@ -34,8 +34,8 @@ MUST_USE enum status archive_next(const void *archive, size_t bytes, size_t *off
 MUST_USE enum status archive_find(const void *archive, size_t bytes, const char *path, struct archive_entry *entry);
 
 /*
- * Boot, root=served: takes a copy of the first program out of the archive, then makes the archive itself a memory object
- * for SYS_ARCHIVE. ERR_NO_ENTRY, ERR_INVALID, ERR_NO_MEMORY.
+ * Boot, root=served: takes a copy of the first program out of the archive, then makes the archive itself a memory
+ * object for SYS_ARCHIVE. ERR_NO_ENTRY, ERR_INVALID, ERR_NO_MEMORY.
  */
 MUST_USE enum status archive_keep(const struct boot_info *info, const char *program);
 

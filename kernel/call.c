@@ -65,6 +65,7 @@ static void hand_over(struct call *call, struct reception *reception) {
     list_remove(&call->link);
     list_push_front(&receiver->process->calls, &call->link);
     call->state = CALL_RECEIVED;
+    receiver->process->serves = true;
     call->worker = receiver;
     call->endpoint->last_received = call;
     donation_begin(call);

@@ -72,6 +72,7 @@ struct process {
 
     uint32_t uid, gid;
     bool moves_pages;             /* has had a grant that does not let it see what it moves: the audit's rule for it */
+    bool serves;                  /* has received a call: a server, whose memory is not that of who asks it */
     uint8_t domain;               /* of trust; 0: private. Written under processes_lock, atomic (asi/trust.c) */
     char name[PROCESS_NAME_SIZE]; /* of the program: metadata */
     uint64_t stack_slots[PROCESS_THREADS_MAX / 64]; /* bitmap of stack slots in use. Protected by processes_lock. */

@@ -17,8 +17,8 @@ void mm_init(const struct boot_info *info);
 void mm_release_module(const struct boot_info *info);
 
 /*
- * Makes the archive's frames the pages of a new object, where they lie; what shares a frame with it is copied, all of it
- * if it does not begin with a frame. ERR_NO_MEMORY.
+ * Makes the archive's frames the pages of a new object, where they lie; what shares a frame with it is copied, all of
+ * it if it does not begin with a frame. ERR_NO_MEMORY.
  */
 MUST_USE enum status mm_keep_module(const struct boot_info *info, struct memory_object **out);
 

@@ -133,3 +133,13 @@ void frame_count(struct frame_counts *out) {
     for (unsigned class = 0; class < FRAME_RESERVED; class ++)
         out->total += out->by_class[class];
 }
+
+uint64_t frame_count_owned(const uint64_t *owners, uint64_t limit) {
+    uint64_t count = 0;
+    for (uint32_t number = 1; number < table_size; number++) {
+        const struct frame *info = frame_info((frame_t){number});
+        const bool owned = info->class == FRAME_LOCAL || info->class == FRAME_USER;
+        count += owned && info->owner < limit && (owners[info->owner / 64] >> info->owner % 64 & 1);
+    }
+    return count;
+}

@@ -70,4 +70,7 @@ struct frame_counts {
 };
 void frame_count(struct frame_counts *out);
 
+/* How many LOCAL and USER frames have an owner whose bit is set; owners from `limit` on have none. */
+uint64_t frame_count_owned(const uint64_t *owners, uint64_t limit);
+
 #endif
