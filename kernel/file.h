@@ -82,8 +82,8 @@ void handles_close_all(void);
 MUST_USE enum status handles_init(void);
 
 /*
- * Boot: makes the kernel's own files and (unless NULL) the initial tree from a cpio newc archive. A malformed archive is
- * one clear line and ERR_INVALID.
+ * Boot: makes the kernel's own files and (unless NULL) the initial tree from a cpio newc archive. A malformed archive
+ * is one clear line and ERR_INVALID.
  */
 MUST_USE enum status names_init(const void *archive, size_t bytes);
 

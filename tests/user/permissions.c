@@ -53,7 +53,7 @@ static void make(const char *name, mode_t mode) {
     CHECK_OK(chmod(name, mode));
 }
 
-/* --- The matrix: each mode, as each of four, against what the bits say --------------------------------------------- */
+/* --- The matrix: each mode, as each of four, against what the bits say -------------------------------------------- */
 
 static unsigned expected; /* of R 4, W 2, X 1 */
 
@@ -97,7 +97,7 @@ static void files(void) {
     leave();
 }
 
-/* --- Directories --------------------------------------------------------------------------------------------------- */
+/* --- Directories -------------------------------------------------------------------------------------------------- */
 
 static void no_search(void) {
     struct stat status;
@@ -188,7 +188,7 @@ static void moving_directories(void) {
     leave();
 }
 
-/* --- Attributes ---------------------------------------------------------------------------------------------------- */
+/* --- Attributes --------------------------------------------------------------------------------------------------- */
 
 static void as_a_stranger(void) {
     const struct timespec times[2] = {{.tv_sec = 1}, {.tv_sec = 1}};
@@ -234,7 +234,7 @@ static void attributes(void) {
     leave();
 }
 
-/* --- Running -------------------------------------------------------------------------------------------------------- */
+/* --- Running ------------------------------------------------------------------------------------------------------ */
 
 static void may_run(void) { CHECK_OK(execl("program", "program", (char *)NULL)); }
 
@@ -272,7 +272,7 @@ static void running(void) {
     leave();
 }
 
-/* --- LOGICAL ACCESS -------------------------------------------------------------------------------------------------- */
+/* --- LOGICAL ACCESS ----------------------------------------------------------------------------------------------- */
 
 static void write_unseen(void) {
     int fd = (int)CHECK_OK(open("secret", O_WRONLY));
