@@ -66,8 +66,7 @@ DRIVER_LIB := $(BUILD)/drivers/lib.a
 SERVER_DIRECTORIES := $(filter-out %/lib/,$(wildcard user/*/ drivers/*/))
 SERVERS   := $(notdir $(SERVER_DIRECTORIES:%/=%))
 TEST_LIB  := $(BUILD)/tests/user/lib.a
-PROGRAMS  := $(patsubst user/%.c,$(ROOT)/bin/%,$(filter-out user/init.c,$(wildcard user/*.c))) \
-             $(patsubst user/%.c,$(ROOT)/sbin/%,$(wildcard user/init.c)) \
+PROGRAMS  := $(patsubst user/%.c,$(ROOT)/bin/%,$(wildcard user/*.c)) \
              $(SERVERS:%=$(ROOT)/sbin/%) \
              $(patsubst tests/user/%.c,$(ROOT)/tests/%,$(wildcard tests/user/*.c))
 
@@ -179,14 +178,11 @@ $(TEST_LIB): $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/user/lib/*.c))
 	$(call SAY,archive,$@) $(AR) rcsD $@ $^
 
 LINK_PROGRAM = $(call SAY,program,$@) mkdir -p $(@D) $(BUILD)/deps; \
-               $(PROGRAM_CC) $(USER_CFLAGS) -MMD -MP -MF $(BUILD)/deps/$(@F).d -MT $@ $(filter %.c %.a,$^) \
+               $(PROGRAM_CC) $(USER_CFLAGS) -MMD -MP -MF $(BUILD)/deps/$(notdir $(@D))-$(@F).d -MT $@ $(filter %.c %.a,$^) \
                $(PROGRAM_LIBRARIES) -o $@
 PROGRAM_CC = $(MUSL_CC)
 
 $(ROOT)/bin/%: user/%.c $(USER_LIB)
-	$(LINK_PROGRAM)
-
-$(ROOT)/sbin/%: user/%.c $(USER_LIB)
 	$(LINK_PROGRAM)
 
 # Debian's libext2fs is made for glibc: so is what uses it, and what that needs of user/lib/ is compiled anew.
@@ -319,5 +315,5 @@ toolchain:
 clean:
 	rm -rf $(BUILD)
 
-DEPENDENCIES := deps/*.d user/lib/*.d drivers/lib/*.d tests/user/lib/*.d gen/offsets.d
+DEPENDENCIES := deps/*-*.d user/lib/*.d drivers/lib/*.d tests/user/lib/*.d gen/offsets.d
 -include $(OBJECTS:.o=.d) $(wildcard $(DEPENDENCIES:%=$(BUILD)/%))

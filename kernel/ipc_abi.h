@@ -107,7 +107,8 @@ enum grant_direction { GRANT_FILL, GRANT_STORE }; /* device â†’ memory, memory â
 /* Calls of the kernel on a pager. Words: the object's id, first page, pages. Answer: label 0 or an errno. */
 enum pager_label {
     PAGER_FILL = 0x100, /* handle: a FILL grant of clean pages. Pages that are not touched read as zero */
-    PAGER_STORE,        /* handle: a STORE grant. Answered when the device has it (not: when it is durable) */
+    PAGER_STORE,        /* handle: a STORE grant. Answered when the device has it (not: when it is durable). Bytes, of
+                           a mount's: uint64_t, the file's size as it is now, which FS_SETATTR may only tell later */
     PAGER_SYNC,         /* what was stored before becomes durable */
     PAGER_GONE,         /* nobody refers to the object any more */
 };

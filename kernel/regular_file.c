@@ -179,7 +179,12 @@ static enum status resize_served(struct inode *inode, uint64_t size) {
     const struct fs_attributes attributes = {.size = size, .modified = now, .changed = now};
     if (size == inode->object->size && size == inode->size)
         return OK;
-    enum status status = node_set(inode, FS_SET_SIZE | FS_SET_MODIFIED | FS_SET_CHANGED, &attributes);
+    enum status status = OK;
+    if (size < inode->object->size && page_offset(size) != 0) /* what is behind the end must read as zero later, too */
+        status = object_page_in(inode->object, size >> PAGE_SHIFT);
+    if (status != OK)
+        return status;
+    status = node_set(inode, FS_SET_SIZE | FS_SET_MODIFIED | FS_SET_CHANGED, &attributes);
     return status == OK ? resize_object(inode, size) : status;
 }
 

@@ -174,13 +174,17 @@ enum status pager_call_wait(struct pager_call *call) {
 }
 
 enum status pager_ask(struct pager *pager, uint32_t label, uint64_t first, uint64_t pages, struct file *handle,
-                      bool *answered) {
+                      const uint64_t *size, bool *answered) {
     struct message message = {.label = label, .word = {pager->id, first, pages}};
     uint64_t timeout = __atomic_load_n(&pager->timeout_ns, __ATOMIC_RELAXED);
     enum status status;
 
     if (handle)
         message.handles[message.handle_count++] = handle;
+    if (size) {
+        message.bytes = size;
+        message.length = sizeof(*size);
+    }
     if (pager->server)
         status = server_call(pager->server, &message);
     else
@@ -340,7 +344,7 @@ static enum status ask_for(struct pager *pager, const struct pager_call *call, c
         return status;
     __atomic_fetch_add(&pager_counters.fills, 1, __ATOMIC_RELAXED);
     __atomic_fetch_add(&pager_counters.filled_pages, count, __ATOMIC_RELAXED);
-    status = pager_ask(pager, PAGER_FILL, call->first, count, file, answered);
+    status = pager_ask(pager, PAGER_FILL, call->first, count, file, NULL, answered);
     /* A pager that answers while a device still writes has not filled anything. */
     if (!grant_end(grant_of(file)) && status == OK)
         status = ERR_IO;

@@ -101,9 +101,12 @@ bool pager_let_go(struct memory_object *object);
 /* Frees the pager of an object that is being freed. */
 void pager_destroy(struct pager *pager);
 
-/* A call on the pager with up to one handle. *answered (may be NULL): it was the pager who said so. */
+/*
+ * A call on the pager with up to one handle. `size` (may be NULL): of the object, which goes along as the message's
+ * bytes. *answered (may be NULL): it was the pager who said so.
+ */
 MUST_USE enum status pager_ask(struct pager *pager, uint32_t label, uint64_t first, uint64_t pages, struct file *handle,
-                               bool *answered);
+                               const uint64_t *size, bool *answered);
 
 /* Calls in progress. Locked, but for _wait and _put. */
 struct pager_call *pager_call_find(struct pager *pager, uint64_t page, enum grant_direction direction);

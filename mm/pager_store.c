@@ -119,7 +119,9 @@ static void find_run(struct memory_object *object, struct run *run, uint64_t las
         run->next = last + 1;
 }
 
-static enum status give(struct pager *pager, const struct run *run) {
+static enum status give(const struct memory_object *object, const struct run *run) {
+    struct pager *pager = object->pager;
+    const uint64_t size = __atomic_load_n(&object->size, __ATOMIC_RELAXED);
     struct file *file;
     uint32_t rights = STORE_RIGHTS | (pager->endpoint ? RIGHT_READ : 0);
     enum status status = grant_create(GRANT_STORE, run->frame, run->count, rights, &file);
@@ -130,7 +132,7 @@ static enum status give(struct pager *pager, const struct run *run) {
         return status;
     __atomic_fetch_add(&pager_counters.stores, 1, __ATOMIC_RELAXED);
     __atomic_fetch_add(&pager_counters.stored_pages, run->count, __ATOMIC_RELAXED);
-    status = pager_ask(pager, PAGER_STORE, run->first, run->count, file, NULL);
+    status = pager_ask(pager, PAGER_STORE, run->first, run->count, file, pager->server ? &size : NULL, NULL);
     if (!grant_end(grant_of(file)) && status == OK)
         status = ERR_IO;
     file_unref(file);
@@ -156,7 +158,7 @@ static void settle(struct memory_object *object, struct pager_call *call, enum s
 }
 
 static enum status store_run(struct memory_object *object, struct run *run, struct pager_call *call) {
-    enum status status = give(object->pager, run);
+    enum status status = give(object, run);
 
     if (status == OK)
         __atomic_store_n(&object->pager->unsynced, true, __ATOMIC_RELAXED);
@@ -234,7 +236,7 @@ enum status object_sync_range(struct memory_object *object, uint64_t first, uint
 
     if (status != OK || !object->pager || !__atomic_exchange_n(&object->pager->unsynced, false, __ATOMIC_RELAXED))
         return status;
-    status = pager_ask(object->pager, PAGER_SYNC, 0, 0, NULL, NULL);
+    status = pager_ask(object->pager, PAGER_SYNC, 0, 0, NULL, NULL, NULL);
     if (status != OK)
         __atomic_store_n(&object->pager->unsynced, true, __ATOMIC_RELAXED);
     return status;
@@ -305,7 +307,7 @@ static void bury_orphans(void) {
         enum status ignored = object_store(object);
 
         if (object->pager->endpoint)
-            ignored = pager_ask(object->pager, PAGER_GONE, 0, 0, NULL, NULL);
+            ignored = pager_ask(object->pager, PAGER_GONE, 0, 0, NULL, NULL, NULL);
         (void)ignored; /* there is nobody to tell */
         object_lock(object);
         index_visit(object, 0, UINT64_MAX, forget_page, object->pager);

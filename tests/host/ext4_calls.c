@@ -258,7 +258,7 @@ static void store(struct volume *volume, struct model *model, unsigned index, un
         node->pages[i] = (struct model_page){model->next_version, (uint8_t)(rest / DISK_SECTOR), true};
         make_page(test_grant(0) + (i - page) * CONTENT_PAGE, node, i);
     }
-    int error = content_store(volume, node->number, page, pages, 0);
+    int error = content_store(volume, node->number, page, pages, node->size, 0);
     if (error != 0) {
         fail("store: %s", strerror(error));
     }
@@ -299,6 +299,9 @@ static void change_node(struct volume *volume, struct model *model, const struct
         set_size(volume, model, op);
         break;
     case OP_STORE:
+        if (op->value % 1024 == 0 && node->size < op->value && op->value <= (op->page + op->pages) * CONTENT_PAGE) {
+            node->size = op->value; /* pages of a file that has grown come before the message that tells so */
+        }
         store(volume, model, op->node2, op->page, op->pages);
         break;
     default: /* OP_FORGET */

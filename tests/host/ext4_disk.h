@@ -1,6 +1,6 @@
 /*
  * A disk for tests of the ext4 server on this machine: memory that a killed process leaves behind, and that can lose
- * power, when writes since the last flush arrive or not, sector by sector, at random.
+ * power, when writes since the last flush arrive or not, a kilobyte here and there, at random.
  */
 #ifndef TESTS_HOST_EXT4_DISK_H
 #define TESTS_HOST_EXT4_DISK_H

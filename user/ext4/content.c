@@ -160,6 +160,7 @@ struct transfer {
     struct volume *volume;
     ext2_ino_t number;
     uint64_t first, pages; /* of the file */
+    uint64_t size;         /* the kernel's idea of the file's; 0 of a fill */
     uint64_t block, end;   /* the blocks of it that are in these pages and in the file */
     int grant;
     struct ext2_inode_large inode;
@@ -177,7 +178,8 @@ static int start(struct transfer *transfer, uint64_t node) {
         return EINVAL;
     }
     unsigned size = volume->fs->blocksize;
-    uint64_t blocks = (EXT2_I_SIZE(&transfer->inode) + size - 1) / size, in_page = CONTENT_PAGE / size;
+    uint64_t old = EXT2_I_SIZE(&transfer->inode), bytes = transfer->size > old ? transfer->size : old;
+    uint64_t blocks = (bytes + size - 1) / size, in_page = CONTENT_PAGE / size;
     if (transfer->first > UINT32_MAX || transfer->pages > UINT32_MAX) {
         return EFBIG;
     }
@@ -358,6 +360,21 @@ static int map_reserved(struct transfer *transfer, const struct piece *piece) {
     return volume_error(code != 0 ? code : ext2fs_iblk_add_blocks(fs, small, piece->count));
 }
 
+/* How long the file is on the disk at least, now that these pages are there. */
+static uint64_t stored_end(const struct transfer *transfer) {
+    uint64_t end = (transfer->first + transfer->pages) * CONTENT_PAGE;
+    return end < transfer->size ? end : transfer->size;
+}
+
+static int grow(struct transfer *transfer) {
+    uint64_t end = stored_end(transfer);
+    if (end <= EXT2_I_SIZE(&transfer->inode)) {
+        return 0;
+    }
+    return volume_error(
+        ext2fs_inode_size_set(transfer->volume->fs, (struct ext2_inode *)&transfer->inode, (ext2_off64_t)end));
+}
+
 /* The file refers to what has arrived. An operation. */
 static int map(struct transfer *transfer) {
     struct volume *volume = transfer->volume;
@@ -370,22 +387,26 @@ static int map(struct transfer *transfer) {
             error = volume_error(map_by_extents(transfer, piece));
         }
     }
+    if (error == 0) {
+        error = grow(transfer);
+    }
     return error != 0 ? error : inode_write(volume, transfer->number, &transfer->inode);
 }
 
-static bool needs_mapping(const struct pieces *pieces) {
-    for (unsigned i = 0; i < pieces->count; i++) {
-        if (pieces->piece[i].kind != PIECE_WRITTEN) {
+static bool needs_mapping(const struct transfer *transfer) {
+    for (unsigned i = 0; i < transfer->pieces.count; i++) {
+        if (transfer->pieces.piece[i].kind != PIECE_WRITTEN) {
             return true;
         }
     }
-    return false;
+    return stored_end(transfer) > EXT2_I_SIZE(&transfer->inode);
 }
 
 /* Whether the holes are still there: another call may have stored the same pages meanwhile. With the lock. */
 static int check_unchanged(struct transfer *transfer) {
     struct pieces now = {0};
-    struct transfer again = {.volume = transfer->volume, .first = transfer->first, .pages = transfer->pages};
+    struct transfer again = {
+        .volume = transfer->volume, .first = transfer->first, .pages = transfer->pages, .size = transfer->size};
     int error = start(&again, transfer->number);
     now = again.pieces;
     uint64_t unmapped[2] = {0, 0};
@@ -408,7 +429,7 @@ static int store_once(struct transfer *transfer, uint64_t node) {
         return error;
     }
     error = move(transfer, true);
-    if (error == 0 && needs_mapping(&transfer->pieces)) {
+    if (error == 0 && needs_mapping(transfer)) {
         error = check_unchanged(transfer);
         error = error != 0 ? error : volume_begin(volume);
         if (error == 0) {
@@ -419,8 +440,8 @@ static int store_once(struct transfer *transfer, uint64_t node) {
     return error;
 }
 
-int content_store(struct volume *volume, uint64_t node, uint64_t first, uint64_t pages, int grant) {
-    struct transfer transfer = {.volume = volume, .first = first, .pages = pages, .grant = grant};
+int content_store(struct volume *volume, uint64_t node, uint64_t first, uint64_t pages, uint64_t size, int grant) {
+    struct transfer transfer = {.volume = volume, .first = first, .pages = pages, .size = size, .grant = grant};
     pthread_mutex_lock(&volume->lock);
     int error = volume->read_only ? EROFS : volume->broken ? EIO : store_once(&transfer, node);
     while (error == EAGAIN || (error == ENOSPC && volume->pinned.count > 0)) { /* a commit makes freed blocks usable */

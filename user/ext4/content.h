@@ -16,8 +16,11 @@ enum { CONTENT_PAGE = 4096 };
 
 /* Pages [first, first + pages) of the file into the grant. What is a hole or behind the end is left as it is. */
 int content_fill(struct volume *volume, uint64_t node, uint64_t first, uint64_t pages, int grant);
-/* … from the grant to the disk. What is behind the end of the file is not stored. ENOSPC. */
-int content_store(struct volume *volume, uint64_t node, uint64_t first, uint64_t pages, int grant);
+/*
+ * … from the grant to the disk. The kernel's file has `size` bytes: when it is longer than the one on the disk, that
+ * grows as far as it is stored. What is behind the end is not stored. ENOSPC.
+ */
+int content_store(struct volume *volume, uint64_t node, uint64_t first, uint64_t pages, uint64_t size, int grant);
 
 /* With the volume's lock: waits until nothing of the file is on its way. Its blocks may be freed then. */
 void content_wait(struct volume *volume, ext2_ino_t number);

@@ -36,13 +36,16 @@ static _Noreturn void fail(const char *what, int error, int status) {
 /* --- Calls -------------------------------------------------------------------------------------------------------- */
 
 /* Of the kernel as the pages' cache: words are the file, the first page, how many; the handle is a grant. */
-static uint32_t answer_pager(const struct ipc *ipc, int grant) {
-    uint64_t node = ipc->word[0], first = ipc->word[1], pages = ipc->word[2];
+static uint32_t answer_pager(const struct ipc *ipc, const void *bytes, int grant) {
+    uint64_t node = ipc->word[0], first = ipc->word[1], pages = ipc->word[2], size = 0;
+    if (ipc->extra->room == sizeof size) {
+        memcpy(&size, bytes, sizeof size);
+    }
     switch (ipc->label) {
     case PAGER_FILL:
         return (uint32_t)content_fill(&volume, node, first, pages, grant);
     case PAGER_STORE:
-        return (uint32_t)content_store(&volume, node, first, pages, grant);
+        return (uint32_t)content_store(&volume, node, first, pages, size, grant);
     case PAGER_SYNC:
         pthread_mutex_lock(&volume.lock);
         int error = volume_commit(&volume);
@@ -58,7 +61,7 @@ static void answer(struct ipc *ipc, void *request, void *reply) {
     int grant = extra->handle_room > 0 ? extra->taken_handles[0] : -1;
     size_t size = 0;
     if (ipc->label >= PAGER_FILL && ipc->label <= PAGER_GONE) {
-        ipc->label = answer_pager(ipc, grant);
+        ipc->label = answer_pager(ipc, request, grant);
     } else {
         size = BYTES_MAX;
         ipc->label = operation_call(&volume, ipc->label, request, extra->room, reply, &size);

@@ -19,8 +19,17 @@ int handle_from_environment(const char *variable) {
 
 static int call_names(struct ipc *ipc) {
     int names = handle_from_environment("PENUMBRA_NAMES");
-    if (names < 0 || ipc_call(names, ipc) < 0) {
+    struct ipc sent = *ipc;
+    struct ipc_extra extra = *ipc->extra;
+    if (names < 0) {
         return -1;
+    }
+    while (ipc_call(names, ipc) < 0) { /* one that has died is started again */
+        if (errno != EPIPE && errno != EINTR) {
+            return -1;
+        }
+        *ipc = sent;
+        *ipc->extra = extra;
     }
     if (ipc->label != 0) {
         errno = (int)ipc->label;

@@ -6,6 +6,8 @@
  *     bench=WORD[,WORD…]   table (default), or options of asibench without their dashes: csv, check
  *     bench.NAME=VALUE     passed to asibench as --NAME=VALUE; torture.NAME=VALUE, scale.NAME=VALUE likewise
  *     prompt=1             a shell afterwards
+ *     services=0|1         without servers and drivers (default for what measures and tests), or with them
+ *     disk=PATH            where the first disk is mounted [/mnt]
  *
  * run=prog takes the arguments from /etc/penumbra/argv, one a line, the first being the path. Words given to init
  * itself come after those of /proc/cmdline and win, as with Linux.
@@ -18,13 +20,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
 
-#include "user/lib/native.h"
-
+#include "user/init/console.h"
+#include "user/init/services.h"
 #include "user/lib/native.h"
 
 enum { MAX_ARGUMENTS = 256, MAX_TEXT = 65536, STATUS_NOT_STARTED = 127, AUTHORITY_OF_TESTS = 1000 };
@@ -78,7 +79,8 @@ static void for_each_word(void (*visit)(const char *word)) {
     }
 }
 
-static char run[32] = "bench", bench[128] = "table", prompt[8] = "0";
+static char run[32] = "bench", bench[128] = "table", prompt[8] = "0", services[8] = "", disk[128] = "/mnt";
+static bool with_services;
 
 static void note_setting(const char *word) {
     if (strncmp(word, "run=", 4) == 0) {
@@ -87,6 +89,10 @@ static void note_setting(const char *word) {
         snprintf(bench, sizeof bench, "%s", word + 6);
     } else if (strncmp(word, "prompt=", 7) == 0) {
         snprintf(prompt, sizeof prompt, "%s", word + 7);
+    } else if (strncmp(word, "services=", 9) == 0) {
+        snprintf(services, sizeof services, "%s", word + 9);
+    } else if (strncmp(word, "disk=", 5) == 0) {
+        snprintf(disk, sizeof disk, "%s", word + 5);
     }
 }
 
@@ -182,6 +188,7 @@ static bool plan(void) {
 static void give_terminal(pid_t group) { ioctl(STDIN_FILENO, TIOCSPGRP, &group); }
 
 static _Noreturn void become(char **words) {
+    services_leave();
     setpgid(0, 0);
     give_terminal(getpid());
     signal(SIGINT, SIG_DFL);
@@ -190,64 +197,6 @@ static _Noreturn void become(char **words) {
     execv(words[0], words);
     fprintf(stderr, "init: %s: %s\n", words[0], strerror(errno));
     _exit(STATUS_NOT_STARTED);
-}
-
-/* --- The console's driver ----------------------------------------------------------------------------------------- */
-
-#define CONSOLE_PATH "/sbin/console"
-#define CONSOLE_PID  "/run/console.pid" /* whom to kill in a test of what happens then */
-
-static pid_t console_driver = -1;
-
-/*
- * It gets the rights that it needs, and `ready` to write one byte to when it serves the terminal. The first one asks a
- * person's terminal how large it is; later ones are told by the kernel.
- */
-static _Noreturn void become_console(int rights, int ready, bool first) {
-    char number[16];
-    snprintf(number, sizeof number, "%d", rights);
-    setenv("PENUMBRA_AUTHORITY", number, 1);
-    setsid();
-    dup2(ready, STDOUT_FILENO);
-    fcntl(rights, F_SETFD, 0);
-    bool asks = first && (strcmp(prompt, "1") == 0 || strcmp(run, "shell") == 0);
-    execl(CONSOLE_PATH, CONSOLE_PATH, asks ? "--ask-size" : NULL, NULL);
-    fprintf(stderr, "init: %s: %s\n", CONSOLE_PATH, strerror(errno));
-    _exit(STATUS_NOT_STARTED);
-}
-
-static void note_console_pid(void) {
-    mkdir("/run", 0755);
-    FILE *file = fopen(CONSOLE_PID, "w");
-    if (file != NULL) {
-        fprintf(file, "%d\n", console_driver);
-        fclose(file);
-    }
-}
-
-/* True when it serves the terminal. Without it the kernel prints what is written, and nobody can type. */
-static bool start_console(void) {
-    int ready[2];
-    char byte;
-    int all = authority(), rights = handle_mint(all, RIGHT_DEVICES | RIGHT_NAMESPACE, 0);
-    close(all);
-    if (rights < 0 || pipe2(ready, O_CLOEXEC) < 0) {
-        close(rights);
-        return false;
-    }
-    bool first = console_driver < 0;
-    console_driver = fork();
-    if (console_driver == 0) {
-        become_console(rights, ready[1], first);
-    }
-    close(rights);
-    close(ready[1]);
-    bool started = read(ready[0], &byte, 1) == 1;
-    close(ready[0]);
-    if (started) {
-        note_console_pid();
-    }
-    return started;
 }
 
 /*
@@ -260,9 +209,7 @@ static int wait_and_reap(pid_t child) {
         if (ended == child) {
             return status;
         }
-        if (ended > 0 && ended == console_driver && !start_console()) {
-            fprintf(stderr, "init: the console's driver does not come back\n");
-        }
+        console_note_end(ended);
         if (ended < 0 && errno != EINTR) {
             perror("init: wait");
             return STATUS_NOT_STARTED << 8;
@@ -292,9 +239,17 @@ static int run_program(char **words) {
     }
     setpgid(child, child);
     give_terminal(child);
-    int status = wait_and_reap(child);
+    int status = with_services ? services_wait_for(child) : wait_and_reap(child);
     give_terminal(getpgrp());
     return describe_end(words[0], status);
+}
+
+/* What measures and tests has the machine for itself, and starts what it needs. */
+static bool services_wanted(void) {
+    if (services[0] != '\0') {
+        return strcmp(services, "0") != 0;
+    }
+    return strcmp(run, "shell") == 0 || strcmp(run, "prog") == 0;
 }
 
 int main(int argc, char **argv) {
@@ -313,10 +268,14 @@ int main(int argc, char **argv) {
     setenv("TERM", "vt100", 0);
     read_cmdline(argv + 1);
     for_each_word(note_setting);
-    bool console_serves = getpid() == 1 && start_console();
+    bool console_serves = getpid() == 1 && console_start(strcmp(prompt, "1") == 0 || strcmp(run, "shell") == 0);
+    with_services = services_wanted() && services_start(disk);
     int status = plan() ? run_program(arguments) : STATUS_NOT_STARTED;
     if (strcmp(prompt, "1") == 0) {
         run_program(shell);
+    }
+    if (with_services) {
+        services_end();
     }
     if (console_serves) {
         tcdrain(STDOUT_FILENO); /* the machine is about to be switched off */
