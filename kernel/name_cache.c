@@ -22,9 +22,9 @@
 #include "mm/heap.h"
 #include "mm/pager.h"
 
-#define ENTRIES_PER_FRAME 2  /* of the machine's: with their nodes an eighth of memory, or so */
-#define EVICT_AT_ONCE     16 /* entries, when there are too many */
-#define LOOK_AT_ONCE      256
+#define FRAMES_PER_ENTRY 2  /* of the machine's: with their nodes the names take a twentieth of memory, or so */
+#define EVICT_AT_ONCE    16 /* entries, when there are too many */
+#define LOOK_AT_ONCE     256
 
 static struct list by_age = {&by_age, &by_age}; /* of entries, the coldest first. Protected by names_lock */
 static uint64_t entry_count, entry_limit;       /* protected by names_lock; constant */
@@ -32,7 +32,7 @@ static uint64_t entry_count, entry_limit;       /* protected by names_lock; cons
 void cache_init(void) {
     struct frame_counts counts;
     frame_count(&counts);
-    entry_limit = counts.total * ENTRIES_PER_FRAME;
+    entry_limit = counts.total / FRAMES_PER_ENTRY;
 }
 
 /* --- Entries: names_lock held ------------------------------------------------------------------------------------- */

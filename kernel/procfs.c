@@ -9,6 +9,7 @@
 #include "arch/smp.h"
 #include "arch/uaccess.h"
 #include "kernel/device.h"
+#include "kernel/mount.h"
 #include "kernel/names.h"
 #include "kernel/open_file.h"
 #include "kernel/options.h"
@@ -30,7 +31,18 @@ static size_t version_text(char *to, size_t size) {
 }
 
 static size_t mounts_text(char *to, size_t size) {
-    return format_string(to, size, "rootfs / tmpfs rw 0 0\nproc /proc proc rw 0 0\n");
+    struct mount_state state;
+    struct mount *mount;
+    size_t used = format_string(to, size, "rootfs / tmpfs rw 0 0\nproc /proc proc rw 0 0\n");
+    for (unsigned index = 0; (mount = mount_at(index)) != NULL; index++) {
+        mount_describe(mount, &state);
+        mount_unref(mount);
+        if (used < size)
+            used += format_string(to + used, size - used, "%s %s %s %s 0 0\n", state.source[0] ? state.source : "none",
+                                  state.path, state.type[0] ? state.type : "none",
+                                  state.flags & MOUNT_READ_ONLY ? "ro" : "rw");
+    }
+    return used;
 }
 
 static size_t filesystems_text(char *to, size_t size) { return format_string(to, size, "nodev\ttmpfs\nnodev\tproc\n"); }

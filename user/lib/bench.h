@@ -39,7 +39,7 @@ extern const unsigned bench_row_count;
 
 /* bench_files.c */
 extern const struct bench_row bench_pread4k, bench_pread64, bench_pread64k, bench_pread1m, bench_pwrite4k;
-extern const struct bench_row bench_openclose, bench_stat;
+extern const struct bench_row bench_openclose, bench_stat, bench_openmiss, bench_statmiss;
 /* bench_memory.c */
 extern const struct bench_row bench_mmapmunmap, bench_touchfree, bench_anonfault, bench_filefault, bench_cowfault,
     bench_brk;

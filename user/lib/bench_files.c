@@ -1,9 +1,11 @@
 /*
- * asibench rows on files: pread and pwrite at random in one big file, open+close and stat of a small one.
+ * asibench rows on files: pread and pwrite at random in one big file, open+close and stat of a small one, and of names
+ * that the kernel has to ask a file server for.
  *
  * Both files live in /tmp, are made by whichever mode comes first, are shared by all modes and go at the end.
  */
 #include "user/lib/bench.h"
+#include "user/lib/native.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -231,3 +233,71 @@ const struct bench_row bench_openclose = {
     .slug = "openclose", .title = "open + close", .count = 800, .setup = small_setup, .run = openclose_run};
 const struct bench_row bench_stat = {
     .slug = "stat", .title = "stat", .count = 800, .setup = small_setup, .run = stat_run};
+
+/* --- Names that are not cached: each is used once, after the kernel has forgotten all ----------------------------- */
+
+#define MANY_FILES "/tmp/asibench.many"
+
+static unsigned many_files; /* there are so many, 0 … */
+
+static const char *many_name(unsigned number) {
+    static char name[sizeof MANY_FILES + 16];
+    snprintf(name, sizeof name, MANY_FILES "/%06u", number);
+    return name;
+}
+
+static int many_setup(void) { return mkdir(MANY_FILES, 0700); }
+
+static int many_prepare(unsigned count) {
+    for (; many_files < count; many_files++) {
+        int file = open(many_name(many_files), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+        if (file < 0) {
+            return -1;
+        }
+        close(file);
+    }
+    cache_drop(); /* on Linux, and for others than the superuser, names stay cached */
+    struct stat info;
+    return stat(MANY_FILES, &info);
+}
+
+static void many_teardown(void) {
+    while (many_files > 0) {
+        unlink(many_name(--many_files));
+    }
+    rmdir(MANY_FILES);
+}
+
+static int openmiss_run(unsigned count) {
+    for (unsigned i = 0; i < count; i++) {
+        int file = open(many_name(i), O_RDONLY);
+        if (file < 0 || close(file) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static int statmiss_run(unsigned count) {
+    struct stat info;
+    for (unsigned i = 0; i < count; i++) {
+        if (stat(many_name(i), &info) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+#define MISS_ROW(name, words)                                                                                          \
+    const struct bench_row bench_##name = {                                                                            \
+        .slug = #name,                                                                                                 \
+        .title = words,                                                                                                \
+        .count = 100,                                                                                                  \
+        .setup = many_setup,                                                                                           \
+        .prepare = many_prepare,                                                                                       \
+        .run = name##_run,                                                                                             \
+        .teardown = many_teardown,                                                                                     \
+    }
+
+MISS_ROW(openmiss, "open + close, missed");
+MISS_ROW(statmiss, "stat, missed");
