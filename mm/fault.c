@@ -20,7 +20,6 @@
 #define FAULT_AROUND 16 /* pages, aligned: resident neighbours of a file page are mapped along with it */
 _Static_assert(FAULT_AROUND <= 32, "object_resident_pages() takes a 32-bit set");
 #define FAULT_AROUND_BYTES (FAULT_AROUND * PAGE_SIZE)
-#define RECLAIM_PAGES      64U /* when there is no frame for one */
 
 /* Extends a stack down to the page of `address`, if it may come that far. */
 static bool grow_stack(struct vm *vm, struct vma *area, vaddr_t address) {
@@ -258,7 +257,7 @@ enum status vm_fault(vaddr_t address, bool write, bool execute, int *si_code) {
         mutex_lock(lock);
         status = fault_page(address, write, execute, si_code, &wanted);
         mutex_unlock(lock);
-        again = status == ERR_WOULD_BLOCK || (status == ERR_NO_MEMORY && pager_reclaim(NULL, RECLAIM_PAGES));
+        again = status == ERR_WOULD_BLOCK || (status == ERR_NO_MEMORY && pager_make_room(NULL));
         if (status == ERR_WOULD_BLOCK)
             again = (status = fault_wanted(&wanted)) == OK;
     } while (again);

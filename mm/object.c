@@ -22,8 +22,6 @@
 #include "mm/pager_state.h"
 #include "mm/vm.h"
 
-#define RECLAIM_PAGES 64U /* when there is no frame for one */
-
 static size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
 
 enum status object_create(struct memory_object **out) {
@@ -274,8 +272,12 @@ static __attribute__((noinline)) enum status page_for_write(struct memory_object
         return OK;
     object_unlock(object);
     if (status == ERR_NO_MEMORY)
-        return object->pager && pager_reclaim(object, RECLAIM_PAGES) ? ERR_AGAIN : ERR_NO_MEMORY;
-    status = whole ? user_fault_in(from, false) : pager_page_in(object, page, 1, readable);
+        return object->pager && pager_make_room(object) ? ERR_AGAIN : ERR_NO_MEMORY;
+    status = OK;
+    if (whole && bring_in(from, PAGE_SIZE, false, &status) == PAGE_SIZE)
+        return ERR_AGAIN;
+    if (status == OK) /* only a part is to be, or can be, written */
+        status = pager_page_in(object, page, 1, readable);
     return status == OK ? ERR_AGAIN : status;
 }
 

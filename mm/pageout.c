@@ -11,6 +11,7 @@
 #include "kernel/assert.h"
 #include "kernel/process_life.h"
 #include "kernel/sched.h"
+#include "kernel/time.h"
 #include "mm/boot.h"
 #include "mm/ephmap.h"
 #include "mm/local.h"
@@ -20,8 +21,10 @@
 #define AT_ONCE    512U /* pages that the hand passes while an object is locked */
 #define LOW_SHARE  24U  /* one part in so many of the memory, and LOW_LEAST frames: fewer are few */
 #define LOW_LEAST  1024U
-#define HIGH_EXTRA 512U /* frames above that are free when the pageout process rests */
-#define ROUNDS     2    /* of the hand: the first takes second chances away */
+#define HIGH_EXTRA 512U                /* frames above that are free when the pageout process rests */
+#define ROUNDS     2                   /* of the hand: the first takes second chances away */
+#define SOME       64U                 /* pages, for one that is needed */
+#define PATIENCE   (1 * NS_PER_SECOND) /* for dirty pages to be stored; and after the clock found nothing */
 
 struct wait_queue pageout_wanted = WAIT_QUEUE_INIT(pageout_wanted);
 static uint64_t low, high; /* frames. Constant after pager_start(); 0 before */
@@ -129,9 +132,29 @@ uint64_t pager_reclaim(struct memory_object *preferred, uint64_t pages) {
             gone += reclaim_from_all(pages - gone);
     }
     __atomic_fetch_add(&pager_counters.evicted_pages, gone, __ATOMIC_RELAXED);
-    if (gone < pages)
+    if (gone < pages && __atomic_load_n(&pager_counters.dirty_pages, __ATOMIC_RELAXED) > 0)
         pager_write_back_soon();
     return gone;
+}
+
+/* Until pages were stored, or it takes too long. False: the thread is being killed. */
+static bool wait_for_store(void) {
+    enum status status;
+    struct waiter waiter;
+
+    wait_begin(&pages_stored, &waiter);
+    pager_write_back_soon();
+    status = wait_sleep_killable(time_monotonic() + PATIENCE);
+    wait_end(&waiter);
+    return status != ERR_RESTART;
+}
+
+bool pager_make_room(struct memory_object *preferred) {
+    if (pager_reclaim(preferred, SOME))
+        return true;
+    if (__atomic_load_n(&pager_counters.dirty_pages, __ATOMIC_RELAXED) == 0)
+        return false;
+    return wait_for_store() && pager_reclaim(preferred, SOME);
 }
 
 /* --- The pageout process ------------------------------------------------------------------------------------------ */
@@ -143,7 +166,8 @@ void pageout_check(void) {
         wake_all(&pageout_wanted);
 }
 
-static void make_room(void) {
+/* Whether that was enough. */
+static bool free_some(void) {
     uint64_t gone = 1;
 
     while (gone && frame_free_count() < high) {
@@ -151,6 +175,19 @@ static void make_room(void) {
         frame_scrub_dirty((unsigned)gone); /* else who needs them first would have to, and leave his space for it */
         sched_yield();
     }
+    return gone > 0;
+}
+
+/* When there is nothing to be had, looking again at once would only take time from those who have it. */
+static void rest(void) {
+    static struct wait_queue nobody = WAIT_QUEUE_INIT(nobody);
+    struct waiter waiter;
+    enum status status;
+
+    wait_begin(&nobody, &waiter);
+    status = wait_sleep_killable(time_monotonic() + PATIENCE);
+    wait_end(&waiter);
+    (void)status; /* it is late */
 }
 
 static void pageout_thread(void) {
@@ -161,7 +198,8 @@ static void pageout_thread(void) {
         wait_begin(&pageout_wanted, &waiter);
         wait_sleep_uninterruptible();
         wait_end(&waiter);
-        make_room();
+        if (!free_some())
+            rest();
     }
 }
 

@@ -270,7 +270,7 @@ static unsigned take_frames(struct memory_object *object, frame_t *frames, uint6
     while (taken < count) {
         if (frame_alloc(FRAME_SECRET, 0, &frames[taken]) == OK)
             taken++;
-        else if (taken > 0 || !pager_reclaim(object, count))
+        else if (taken > 0 || !pager_make_room(object))
             break;
     }
     return taken;

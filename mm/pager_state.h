@@ -61,7 +61,7 @@ struct pager_call {
 extern struct spinlock pagers_lock; /* rank PAGERS */
 extern struct list all_pagers;      /* struct pager.link */
 extern struct pager_counters pager_counters;
-extern struct wait_queue writeback_wanted, pageout_wanted;
+extern struct wait_queue writeback_wanted, pageout_wanted, pages_stored; /* the last: after each store */
 
 /* Whether a page that is not resident is to be asked of a pager; if not, it is a hole. Locked, shared or not. */
 static inline bool pager_knows(const struct memory_object *object, uint64_t page) {

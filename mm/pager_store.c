@@ -24,6 +24,7 @@
 #define LOOK_EVERY      (5 * NS_PER_SECOND)
 
 struct wait_queue writeback_wanted = WAIT_QUEUE_INIT(writeback_wanted);
+struct wait_queue pages_stored = WAIT_QUEUE_INIT(pages_stored);
 static struct wait_queue orphans_gone = WAIT_QUEUE_INIT(orphans_gone);
 static struct list orphans = {&orphans, &orphans}; /* of struct pager.orphan_link. Protected by pagers_lock */
 static uint64_t dirty_limit = UINT64_MAX;          /* pages. Constant after pager_start() */
@@ -165,6 +166,7 @@ static enum status store_run(struct memory_object *object, struct run *run, stru
     object_lock(object);
     settle(object, call, status);
     object_unlock(object);
+    wake_all(&pages_stored);
     return status;
 }
 

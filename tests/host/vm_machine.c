@@ -311,7 +311,7 @@ void mutex_unlock(struct mutex *mutex) { mutex->owner = NULL; }
 
 /* --- Pagers: no object here has one ------------------------------------------------------------------------------- */
 
-uint64_t pager_reclaim(struct memory_object *preferred, uint64_t pages) { return (void)preferred, (void)pages, 0; }
+bool pager_make_room(struct memory_object *preferred) { return (void)preferred, false; }
 enum status pager_page_in(struct memory_object *object, uint64_t page, uint64_t asked, bool visible) {
     panic("page %lu of %p is asked for (%lu, %d)", page, (void *)object, asked, visible);
 }

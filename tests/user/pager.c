@@ -379,6 +379,17 @@ static void write_and_sync(void) {
     drop_cache();
     check_read(object, 0, 16 * TEST_PAGE);
 
+    /* From memory that was never touched, and from some of which only the first half is there. */
+    char *from = mmap(NULL, 2 * TEST_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    drop_cache();
+    CHECK_EQ(pwrite(object, from + 100, TEST_PAGE, 8 * TEST_PAGE), TEST_PAGE);
+    CHECK_OK(munmap(from + TEST_PAGE, TEST_PAGE));
+    CHECK_EQ(pwrite(object, from + 100, TEST_PAGE, 9 * TEST_PAGE), TEST_PAGE - 100);
+    CHECK_EQ(pread(object, data, 2 * TEST_PAGE, 8 * TEST_PAGE), 2 * TEST_PAGE);
+    CHECK_EQ(data[TEST_PAGE - 1] + data[2 * TEST_PAGE - 101], 0);
+    CHECK(memcmp(data + 2 * TEST_PAGE - 100, shared->disk + 10 * TEST_PAGE - 100, 100) == 0);
+    CHECK_ERRNO(pwrite(object, (void *)8, TEST_PAGE, 10 * TEST_PAGE), EFAULT);
+
     /* Longer: the pager never had the new pages, and is not asked for them. */
     unsigned fills = shared->fills;
     CHECK_EQ(pwrite(object, "far", 3, 20 * TEST_PAGE), 3);
@@ -761,6 +772,33 @@ static void write_much(void) {
     end(object);
 }
 
+/* All of the memory is in use for files, clean and dirty: programs get what they ask for all the same. */
+static void makes_room(void) {
+    enum { PIECE = 256 * 1024 };
+    static char data[PIECE];
+    int object;
+
+    start_pager();
+    shared->manners = ENDLESS;
+    run_pager();
+    uint64_t total = penumbra_memory().frames_total * TEST_PAGE, dirty = total / 5;
+    object = new_object(2 * total);
+    for (uint64_t done = 0; done < dirty; done += PIECE) {
+        CHECK_EQ(pwrite(object, data, PIECE, (off_t)done), PIECE);
+    }
+    for (uint64_t done = dirty; done < dirty + total; done += PIECE) {
+        CHECK_EQ(pread(object, data, PIECE, (off_t)done), PIECE);
+    }
+    size_t bytes = total * 7 / 10 / TEST_PAGE * TEST_PAGE;
+    char *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(memory != MAP_FAILED);
+    for (size_t at = 0; at < bytes; at += TEST_PAGE) {
+        memory[at] = 1;
+    }
+    CHECK_OK(munmap(memory, bytes));
+    end(object);
+}
+
 static void no_exits(void) {
     int object = begin(64 * TEST_PAGE);
     struct asi_counters before, after;
@@ -808,6 +846,7 @@ static const struct test_case cases[] = {
     {"reads_its_own", reads_its_own},
     {"larger_than_memory", larger_than_memory},
     {"write_much", write_much},
+    {"makes_room", makes_room},
     {"no_exits", no_exits},
 };
 TEST_MAIN(cases)
