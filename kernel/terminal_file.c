@@ -117,9 +117,14 @@ static enum status write_some(const struct file *file, struct source from, size_
     return OK;
 }
 
+/* Before its first server the console has none, and who starts servers again must not wait for that one. */
+static bool is_written_directly(const struct terminal *terminal) {
+    return terminal->is_console && (terminal->server == NULL || process_current() == init_process);
+}
+
 static enum status write_from(const struct file *file, struct source from, size_t bytes, size_t *done) {
     const struct terminal *terminal = terminal_of(file);
-    enum status status = terminal->server == NULL && terminal->is_console ? ERR_IO : OK;
+    enum status status = is_written_directly(terminal) ? ERR_IO : OK;
     while (*done < bytes && status == OK && !transfer_pause())
         status = write_some(file, behind(from, *done), bytes - *done, done);
     if (terminal->is_console && (status == ERR_IO || status == ERR_NO_MEMORY))

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "kernel/terminal_abi.h"
+#include "tests/user/lib/penumbra.h"
 #include "tests/user/lib/test.h"
 #include "user/lib/native.h"
 
@@ -319,6 +320,24 @@ static void piecemeal(void) {
     CHECK_EQ(write(opened, text, sizeof(text)), sizeof(text));
     CHECK_EQ(script->written_count, sizeof(text));
     CHECK(memcmp((const char *)script->written, text, sizeof(text)) == 0);
+    end();
+}
+
+/* A write is a message, a read of what is there is one; neither leaves the restricted space. */
+static void no_exits(void) {
+    char line[16];
+    begin();
+    struct asi_counters before = penumbra_counters(ASI_SCOPE_ALL);
+    for (int i = 0; i < 50; i++) {
+        CHECK_EQ(write(opened, "to the server\n", 14), 14);
+        type("from it\n");
+        CHECK_EQ(read(opened, line, sizeof(line)), 8);
+    }
+    struct asi_counters after = penumbra_counters(ASI_SCOPE_ALL);
+    CHECK_EQ(script->calls, 100);
+    if (penumbra_state().mode == ASI_MODE_ASI) {
+        CHECK_EQ(penumbra_exits(&after) - penumbra_exits(&before), 0);
+    }
     end();
 }
 
@@ -775,6 +794,7 @@ static pid_t console_driver(void) {
 /* Whoever is in the middle of something with it does not notice. */
 static void console_killed(void) {
     struct terminal_settings before = {0}, after = {0};
+    const char *pause = getenv("PAUSE"); /* milliseconds: tests/terminal wants to type meanwhile */
     struct winsize size;
     int number;
     test_needs_penumbra();
@@ -794,6 +814,7 @@ static void console_killed(void) {
         while (console_driver() == driver || console_driver() == 0) {
             test_sleep_ms(1);
         }
+        test_sleep_ms(pause != NULL ? atoi(pause) : round % 16); /* at various moments of its life */
     }
     CHECK_OK(kill(writer, SIGKILL));
     CHECK_SIGNALED(test_wait(writer), SIGKILL);
@@ -806,6 +827,7 @@ static const struct test_case cases[] = {
     {"rights", rights},
     {"lines", lines},
     {"piecemeal", piecemeal},
+    {"no_exits", no_exits},
     {"bad_addresses", bad_addresses},
     {"nonblocking", nonblocking},
     {"waits", waits},

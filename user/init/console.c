@@ -16,58 +16,83 @@
 #define CONSOLE_PATH "/sbin/console"
 #define CONSOLE_PID  "/run/console.pid" /* whom to kill in a test of what happens then */
 
+enum { FAILURES_MAX = 5 };
+
 static pid_t driver = -1;
+static int ready = -1;    /* gets a byte when the driver serves the terminal */
+static unsigned failures; /* how often in a row it ended without */
+
+static void note_pid(void) {
+    mkdir("/run", 0755);
+    FILE *file = fopen(CONSOLE_PID, "w");
+    if (file != NULL) {
+        fprintf(file, "%d\n", getpid());
+        fclose(file);
+    }
+}
 
 /*
- * It gets the rights that it needs, and `ready` to write one byte to when it serves the terminal. The first one asks a
- * person's terminal how large it is; later ones are told by the kernel.
+ * It gets the rights that it needs, and `to_ready` to write a byte to. What may have to wait for a file server is done
+ * here, in the child: init has that server to look after.
  */
-static _Noreturn void become_console(int rights, int ready, bool asks) {
+static _Noreturn void become_console(int rights, int to_ready, bool asks) {
     char number[16];
     snprintf(number, sizeof number, "%d", rights);
     setenv("PENUMBRA_AUTHORITY", number, 1);
     setsid();
-    dup2(ready, STDOUT_FILENO);
+    dup2(to_ready, STDOUT_FILENO);
     fcntl(rights, F_SETFD, 0);
+    note_pid();
     execl(CONSOLE_PATH, CONSOLE_PATH, asks ? "--ask-size" : NULL, NULL);
     fprintf(stderr, "init: %s: %s\n", CONSOLE_PATH, strerror(errno));
     _exit(127);
 }
 
-static void note_console_pid(void) {
-    mkdir("/run", 0755);
-    FILE *file = fopen(CONSOLE_PID, "w");
-    if (file != NULL) {
-        fprintf(file, "%d\n", driver);
-        fclose(file);
-    }
-}
-
-bool console_start(bool asks) {
-    int ready[2];
-    char byte;
+static void start(bool asks) {
+    int ends[2];
     int all = authority(), rights = handle_mint(all, RIGHT_DEVICES | RIGHT_NAMESPACE, 0);
     close(all);
-    if (rights < 0 || pipe2(ready, O_CLOEXEC) < 0) {
+    if (rights < 0 || pipe2(ends, O_CLOEXEC) < 0) {
         close(rights);
-        return false;
+        driver = -1;
+        return;
     }
     driver = fork();
     if (driver == 0) {
-        become_console(rights, ready[1], asks);
+        become_console(rights, ends[1], asks);
     }
     close(rights);
-    close(ready[1]);
-    bool started = read(ready[0], &byte, 1) == 1;
-    close(ready[0]);
-    if (started) {
-        note_console_pid();
-    }
-    return started;
+    close(ends[1]);
+    ready = ends[0];
+}
+
+/* Waits until the driver is ready or has ended, which it may have already. */
+static bool became_ready(void) {
+    char byte;
+    bool came = read(ready, &byte, 1) == 1;
+    close(ready);
+    ready = -1;
+    failures = came ? 0 : failures + 1;
+    return came;
+}
+
+/* Only the first is waited for: a later one may need a file server that init has to start first. */
+bool console_start(bool asks) {
+    start(asks);
+    return became_ready();
 }
 
 void console_note_end(pid_t pid) {
-    if (pid > 0 && pid == driver && !console_start(false)) {
+    if (pid <= 0 || pid != driver) {
+        return;
+    }
+    if (ready >= 0) {
+        became_ready();
+    }
+    if (failures < FAILURES_MAX) {
+        start(false);
+    } else {
+        driver = -1;
         fprintf(stderr, "init: the console's driver does not come back\n");
     }
 }
