@@ -278,6 +278,7 @@ static _Noreturn void serve(void) {
         extra.room = sizeof came;
         extra.timeout_ns = patience();
         int status = answered ? ipc_receive(endpoint, &ipc) : ipc_reply_receive(endpoint, &ipc);
+        memset(answer, 0, answered ? 0 : extra.length);
         answered = true;
         if (status < 0 && errno == ETIMEDOUT) {
             give_up_asking();
