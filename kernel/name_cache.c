@@ -99,6 +99,11 @@ static void forget_entry(struct directory_entry *entry) {
         node_unref_locked(inode);
 }
 
+bool cache_contradicts(const struct inode *directory, const char *name, size_t length, const struct inode *inode) {
+    const struct directory_entry *entry = directory_find(&directory->directory, name, length);
+    return entry != NULL && is_fresh(directory, entry) && entry->inode != inode;
+}
+
 /* The entry stays where it is: `self` of a directory that is in use may be it. */
 static void make_old(struct directory_entry *entry) { entry->generation = entry->directory->directory.generation - 1; }
 

@@ -43,6 +43,9 @@ void cache_free_answers(struct walk_answer *answers);
 MUST_USE enum status cache_learn(struct inode *directory, const char *name, size_t length, struct inode *inode,
                                  uint32_t caching, uint32_t generation);
 
+/* Whether the cache says of a name something else than that it is `inode`. names_lock held. */
+bool cache_contradicts(const struct inode *directory, const char *name, size_t length, const struct inode *inode);
+
 /* What is cached of the name may be wrong: the next walk asks. names_lock held. */
 void cache_doubt(struct inode *directory, const char *name, size_t length);
 /* Forgets all that is cached of the directory's names. names_lock held. */

@@ -284,8 +284,7 @@ static void unlock_both(struct inode *a, struct inode *b) {
 
 /* Whether the cache says something else than the walk found. names_lock held. */
 static bool is_outdated(const struct place *place) {
-    const struct directory_entry *entry = directory_find(&place->directory->directory, place->name, place->length);
-    return entry != NULL && entry->inode != place->inode;
+    return cache_contradicts(place->directory, place->name, place->length, place->inode);
 }
 
 /* Again, now that nothing moves any more. names_lock held. */

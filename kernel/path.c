@@ -77,6 +77,16 @@ enum status path_resolve(struct path *path, unsigned flags, struct path_walk *wa
     return status;
 }
 
+void path_forget_answers(struct path *path) {
+    struct walk_answer *answers = path->answers;
+    path->answers = NULL;
+    if (answers == NULL)
+        return;
+    spin_unlock(&names_lock);
+    cache_free_answers(answers);
+    spin_lock(&names_lock);
+}
+
 enum status path_find(struct path *path, unsigned flags, struct inode **out) {
     struct path_walk walk;
     enum status status = path_resolve(path, flags, &walk);

@@ -145,6 +145,8 @@ static enum status rename_walked(struct path *from, struct path *to, bool replac
     enum status status;
     spin_lock(&names_lock);
     do {
+        path_forget_answers(from);
+        path_forget_answers(to);
         status = walk_both(from, to, walks);
         if (status == OK)
             status = change_rename(&walks[0], &walks[1], replace, &dropped);

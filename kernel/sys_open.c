@@ -79,6 +79,7 @@ static enum status find_or_make(struct path *path, uint32_t flags, uint32_t mode
     *created = false;
     spin_lock(&names_lock);
     do {
+        path_forget_answers(path);
         status = find_or_try(path, walk_flags | (exclusive ? WALK_PARENT : 0), flags, mode, out, created);
     } while (status == ERR_EXISTS && !exclusive);
     spin_unlock(&names_lock);

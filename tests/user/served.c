@@ -369,6 +369,187 @@ static void adopts(void) {
     served_end(served);
 }
 
+/* --- Files whose pages the server has ------------------------------------------------------------------------------ */
+
+static struct served *paged_tree(const char *name, uint64_t size) {
+    struct served *served = served_create();
+    uint64_t number = served_add(served, SERVED_ROOT, "file", S_IFREG | 0644, NULL);
+    served->nodes[number - SERVED_ROOT].attributes.size = size;
+    served_mount(served, name, 0, LONG_MS);
+    return served;
+}
+
+static void check_content(const uint8_t *bytes, size_t count, size_t offset) {
+    for (size_t i = 0; i < count; i++) {
+        if (bytes[i] != test_byte(offset + i)) {
+            test_fail(__FILE__, __LINE__, "byte %zu is %u, want %u", offset + i, bytes[i], test_byte(offset + i));
+        }
+    }
+}
+
+static void paged(void) {
+    enum { SIZE = 40 * TEST_PAGE + 100 };
+    static uint8_t bytes[SIZE + 100];
+    struct served *served = paged_tree("served-paged", SIZE);
+    struct stat status;
+    const char *file = served_path(served, "file");
+    int fd = (int)CHECK_OK(open(file, O_RDWR));
+    CHECK_EQ(served->fills, 0);
+    CHECK_EQ(read(fd, bytes, sizeof(bytes)), SIZE);
+    check_content(bytes, SIZE, 0);
+    unsigned fills = served->fills;
+    CHECK(fills > 0);
+    CHECK_EQ(pread(fd, bytes, sizeof(bytes), 0), SIZE);
+    CHECK_EQ(served->fills, fills); /* warm */
+
+    /* Written: the size is told after the pages, both by fsync, which ends with FS_SYNC. */
+    CHECK_EQ(pwrite(fd, "x", 1, SIZE + 9), 1);
+    CHECK_EQ(served->calls[FS_SETATTR], 0);
+    CHECK_OK(fsync(fd));
+    CHECK_EQ(served->calls[FS_SETATTR], 1);
+    CHECK_EQ(served->calls[FS_SYNC], 1);
+    CHECK(served->stores == 1 && served->stored_pages == 1);
+    CHECK_OK(stat(file, &status));
+    CHECK_EQ(served->nodes[status.st_ino - SERVED_ROOT].attributes.size, SIZE + 10);
+    CHECK_OK(fsync(fd));
+    CHECK_EQ(served->calls[FS_SETATTR], 1); /* nothing new */
+
+    /* Written and closed: told before the node is dropped. */
+    CHECK_EQ(pwrite(fd, "y", 1, SIZE + 19), 1);
+    CHECK_OK(close(fd));
+    CHECK_OK(cache_drop());
+    CHECK_EQ(served->calls[FS_SETATTR], 2);
+    CHECK_EQ(served->stores, 2);
+    CHECK_EQ(served->nodes[status.st_ino - SERVED_ROOT].attributes.size, SIZE + 20);
+    fd = (int)CHECK_OK(open(file, O_RDWR));
+    CHECK_OK(fstat(fd, &status));
+    CHECK_EQ(status.st_size, SIZE + 20);
+    CHECK_EQ(pread(fd, bytes, 10, 0), 10);
+    CHECK(served->fills > fills); /* its pages were dropped with it */
+
+    /* Removed while written to: nothing of it is stored any more. */
+    CHECK_EQ(pwrite(fd, "z", 1, 0), 1);
+    CHECK_OK(unlink(file));
+    CHECK_OK(close(fd));
+    CHECK_OK(cache_drop());
+    CHECK_EQ(served->calls[FS_FORGET], 1);
+    CHECK_EQ(served->stores, 2);
+    served_end(served);
+}
+
+static void paged_and_mapped(void) {
+    enum { SIZE = 4 * TEST_PAGE };
+    struct served *served = paged_tree("served-mapped", SIZE);
+    const char *file = served_path(served, "file");
+    int fd = (int)CHECK_OK(open(file, O_RDWR));
+    uint8_t *mapped = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    CHECK(mapped != MAP_FAILED);
+    CHECK_OK(close(fd));
+    check_content(mapped, SIZE, 0);
+    mapped[0] = 'm';
+    CHECK_OK(cache_drop());
+    uint8_t byte = 0;
+    fd = (int)CHECK_OK(open(file, O_RDONLY)); /* the same object as is mapped */
+    CHECK_EQ(read(fd, &byte, 1), 1);
+    CHECK_EQ(byte, 'm');
+    CHECK_OK(close(fd));
+    CHECK_OK(unlink(file));
+    CHECK_OK(cache_drop());
+    CHECK_EQ(served->calls[FS_FORGET], 0); /* still mapped */
+    check_content(mapped + TEST_PAGE, SIZE - TEST_PAGE, TEST_PAGE);
+    CHECK_OK(munmap(mapped, SIZE));
+    CHECK_OK(cache_drop());
+    CHECK_EQ(served->calls[FS_FORGET], 1);
+    CHECK_EQ(served->bad_forgets, 0);
+    served_end(served);
+}
+
+/* --- Races --------------------------------------------------------------------------------------------------------- */
+
+enum { RACERS = 4, RACE_ROUNDS = 150 };
+
+struct racer {
+    struct served *served;
+    unsigned seed;
+};
+
+static bool allowed(int error) { return error == ENOENT || error == EEXIST || error == ENOTEMPTY || error == EISDIR; }
+
+/* All of them at the same few names; each call succeeds or says why not. */
+static void *race(void *argument) {
+    struct racer *racer = argument;
+    static const char *const names[] = {"a", "b", "dir/a", "dir/b"};
+    char from[128], to[128];
+    struct stat status;
+    for (int i = 0; i < RACE_ROUNDS; i++) {
+        unsigned random = (unsigned)rand_r(&racer->seed);
+        snprintf(from, sizeof(from), "%s/%s", racer->served->path, names[random % 4]);
+        snprintf(to, sizeof(to), "%s/%s", racer->served->path, names[random / 4 % 4]);
+        int result = 0;
+        switch (random / 16 % 6) {
+        case 0:
+            result = open(from, O_CREAT | O_RDWR, 0600);
+            if (result >= 0) {
+                CHECK_EQ(write(result, "r", 1), 1);
+                CHECK_OK(close(result));
+            }
+            break;
+        case 1:
+            result = unlink(from);
+            break;
+        case 2:
+            result = rename(from, to);
+            break;
+        case 3:
+            result = link(from, to);
+            break;
+        case 4:
+            result = stat(from, &status);
+            break;
+        default:
+            result = mount_forget(racer->served->mount, SERVED_ROOT, random & 1 ? "a" : NULL);
+            break;
+        }
+        if (result < 0 && !allowed(errno)) {
+            test_fail(__FILE__, __LINE__, "%u on %s, %s: errno %d", random / 16 % 6, from, to, errno);
+        }
+    }
+    return NULL;
+}
+
+static void races(void) {
+    struct served *served = small_tree("served-races", LONG_MS);
+    struct racer racers[RACERS];
+    pthread_t threads[RACERS];
+    static const char *const names[] = {"a", "b", "dir/a", "dir/b"};
+    for (int i = 0; i < RACERS; i++) {
+        racers[i] = (struct racer){.served = served, .seed = 77 + (unsigned)i};
+        CHECK_EQ(pthread_create(&threads[i], NULL, race, &racers[i]), 0);
+    }
+    for (int i = 0; i < RACERS; i++) {
+        CHECK_EQ(pthread_join(threads[i], NULL), 0);
+    }
+    /* The cache says what the server says. */
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        struct stat cached = {0}, asked = {0};
+        int before = stat(served_path(served, names[i]), &cached);
+        CHECK_OK(cache_drop());
+        int after = stat(served_path(served, names[i]), &asked);
+        CHECK(before == after && cached.st_ino == asked.st_ino && cached.st_nlink == asked.st_nlink);
+        if (after == 0) {
+            CHECK_OK(unlink(served_path(served, names[i])));
+        }
+    }
+    CHECK_OK(cache_drop());
+    CHECK_EQ(served->bad_forgets, 0);
+    int left = 0;
+    for (int i = 0; i < SERVED_NODES; i++) {
+        left += served->nodes[i].attributes.node != 0;
+    }
+    CHECK_EQ(left, 5); /* the tree as it was: what was unlinked has been forgotten */
+    served_end(served);
+}
+
 /* --- Listing ------------------------------------------------------------------------------------------------------ */
 
 static unsigned count_entries(const char *path, bool *repeated) {
@@ -662,6 +843,9 @@ static const struct test_case cases[] = {
     {"attributes", attributes},
     {"memory-stays", memory_stays},
     {"adopts", adopts},
+    {"paged", paged},
+    {"paged-and-mapped", paged_and_mapped},
+    {"races", races},
     {"many-entries", many_entries},
     {"seek-in-directory", seek_in_directory},
     {"lies", lies},

@@ -17,6 +17,7 @@
 #include "tests/user/lib/penumbra.h"
 #include "tests/user/lib/test.h"
 #include "user/lib/native.h"
+#include "user/lib/objects.h"
 
 enum { ANSWER_ROOM = 16384 };
 
@@ -484,6 +485,25 @@ static uint32_t answer(struct served *served, struct ipc *ipc, const char *bytes
     return count;
 }
 
+/* Pages are test_byte() of their place in the file; what is to be stored it cannot see. */
+static void page(struct served *served, const struct ipc *ipc, int grant) {
+    static uint8_t bytes[TEST_PAGE];
+    if (ipc->label == PAGER_STORE) {
+        served->stores++;
+        served->stored_pages += (unsigned)ipc->word[2];
+    }
+    if (ipc->label != PAGER_FILL) {
+        return;
+    }
+    served->fills++;
+    for (uint64_t i = 0; i < ipc->word[2]; i++) {
+        for (size_t at = 0; at < TEST_PAGE; at++) {
+            bytes[at] = test_byte((ipc->word[1] + i) * TEST_PAGE + at);
+        }
+        grant_write(grant, i * TEST_PAGE, bytes, TEST_PAGE);
+    }
+}
+
 static void serve(struct served *served, int endpoint) {
     static char buffer[sizeof(struct fs_request) + FS_NAME_MAX + FS_PATH_MAX];
     static struct served_call call;
@@ -495,8 +515,18 @@ static void serve(struct served *served, int endpoint) {
         if (ipc_receive(endpoint, &ipc) < 0) {
             _exit(1);
         }
+        const bool paging = ipc.label >= PAGER_FILL;
+        if (paging) {
+            page(served, &ipc, extra.handle_room > 0 ? extra.taken_handles[0] : -1);
+        }
         for (uint32_t i = 0; i < extra.handle_room; i++) {
             close(extra.taken_handles[i]);
+        }
+        if (paging) {
+            ipc.label = 0;
+            ipc.extra = NULL;
+            ipc_reply(ipc.token, &ipc);
+            continue;
         }
         uint32_t bytes = answer(served, &ipc, buffer, extra.room, &call);
         memcpy(sent, &call.reply, sizeof(call.reply));

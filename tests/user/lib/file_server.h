@@ -58,16 +58,17 @@ struct served_entry {
 struct served {
     /* What the test may look at and change meanwhile. */
     _Atomic unsigned calls[SERVED_OPS];
-    _Atomic unsigned no_cache;    /* nothing may be cached */
-    _Atomic unsigned lie;         /* enum served_lie, in every answer */
-    _Atomic unsigned delay_ms;    /* before each answer */
-    _Atomic unsigned die_before;  /* enum fs_op: on such a call it ends, before it does it */
-    _Atomic unsigned die_after;   /* … after it has done it */
-    _Atomic unsigned many;        /* files in "many" */
-    _Atomic unsigned bad_forgets; /* FS_FORGET of what still has a name, or was forgotten before */
-    _Atomic unsigned repeated;    /* calls that had been done before */
-    _Atomic unsigned hold;        /* enum fs_op: such a call is not answered until this is cleared */
-    _Atomic unsigned held;        /* one is */
+    _Atomic unsigned no_cache;                    /* nothing may be cached */
+    _Atomic unsigned lie;                         /* enum served_lie, in every answer */
+    _Atomic unsigned delay_ms;                    /* before each answer */
+    _Atomic unsigned die_before;                  /* enum fs_op: on such a call it ends, before it does it */
+    _Atomic unsigned die_after;                   /* … after it has done it */
+    _Atomic unsigned many;                        /* files in "many" */
+    _Atomic unsigned bad_forgets;                 /* FS_FORGET of what still has a name, or was forgotten before */
+    _Atomic unsigned repeated;                    /* calls that had been done before */
+    _Atomic unsigned fills, stores, stored_pages; /* pager's calls */
+    _Atomic unsigned hold;                        /* enum fs_op: such a call is not answered until this is cleared */
+    _Atomic unsigned held;                        /* one is */
 
     struct served_node nodes[SERVED_NODES];
     struct served_entry entries[SERVED_ENTRIES];
