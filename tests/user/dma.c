@@ -1,7 +1,7 @@
 /*
- * What a device can be made to reach, from the side of a driver that means harm: with an IOMMU (tools/run IOMMU=1) what is
- * granted at the moment, in its direction; without one whatever it is told to, as docs/drivers.md warns. The device is
- * the entropy device: it writes random bytes wherever its queue says.
+ * What a device can be made to reach, from the side of a driver that means harm: with an IOMMU (tools/run IOMMU=1)
+ * what is granted at the moment, in its direction; without one whatever it is told to, as docs/drivers.md warns. The
+ * device is the entropy device: it writes random bytes wherever its queue says.
  *
  * Also what its own driver does: the kernel's random numbers are seeded.
  */
@@ -188,7 +188,7 @@ static void entropy(void) {
     do {
         usleep(1000);
         after = penumbra_counters(driver);
-    } while (after.exits[ASI_CAUSE_OTHER] < 2); /* a seed for each half of what the device gave */
+    } while (after.exits[ASI_CAUSE_OTHER] == 0);
     service_kill(driver);
     end();
 }

@@ -5,7 +5,8 @@ The rules are written in the head of tools/audit. `Look.findings` has a line for
 import re
 from collections import Counter
 
-from auditor.picture import (ADDRESS, LARGE, NO_EXECUTE, PAGE, PRESENT, UNCACHED, USER, WRITE, Picture, frame_of)
+from auditor.picture import (ADDRESS, DEVICE, LARGE, NO_EXECUTE, PAGE, PRESENT, UNCACHED, USER, WRITE, Picture,
+                             frame_of)
 from auditor.views import Bookkeeping
 
 MAY_EXECUTE = NO_EXECUTE  # in a set of rights the bit has the opposite meaning
@@ -182,7 +183,7 @@ class Look(Picture):
             if wrong:
                 self._violation('REACH', wrong, root, address + (frame - first) * PAGE, frame)
                 break
-            if count:
+            if count and not entry & DEVICE:
                 self._user_mappings[frame] += 1
                 self._places.setdefault(frame, []).append((root.owner, address + (frame - first) * PAGE))
                 if rights & WRITE:
@@ -197,6 +198,8 @@ class Look(Picture):
         frames, place = self.frames, self.map
         known = frame < frames.count
         cls = frames.classes[frame] if known else None
+        if slot < place.USER_SLOTS and entry & DEVICE:
+            return self._device_wrong(frame, entry, known, cls)
         if slot < place.USER_SLOTS:
             if cls == self.SECRET and frames.objects[frame]:
                 return self.books.mapping_wrong(root, frames.objects[frame])
@@ -214,6 +217,12 @@ class Look(Picture):
                 return None
             return 'RAM or cached, where devices are mapped'
         return None if cls == self.GLOBAL else 'not GLOBAL'
+
+    def _device_wrong(self, frame, entry, known, cls):
+        """A driver's registers: uncached, no RAM, and not what interrupts come and go by."""
+        if entry & UNCACHED != UNCACHED or (known and cls != self.RESERVED):
+            return 'RAM or cached, as a device in a user half'
+        return 'the APICs in a user half' if frame * PAGE in range(0xfec00000, 0xfef00000) else None
 
     def _view_wrong(self, root, address, frame, cls):
         if address >= self.map.EPHMAP_SCRATCH_BASE:

@@ -9,6 +9,7 @@ from collections import Counter
 from auditor.kernel import CLASSES
 
 PRESENT, WRITE, USER, UNCACHED, LARGE, NO_EXECUTE = 1, 2, 4, 0x18, 0x80, 1 << 63
+DEVICE = 1 << 11  # software: a page of device registers in a user half
 ADDRESS = 0x000ffffffffff000
 PAGE = 4096
 ENTRIES = 512

@@ -2,7 +2,7 @@
 
 A plant is a few words of RAM with what to write there; it returns None when this moment has nothing to make it of.
 """
-from auditor.picture import ADDRESS, LARGE, NO_EXECUTE, PAGE, PRESENT, UNCACHED, USER, WRITE, frame_of
+from auditor.picture import ADDRESS, DEVICE, LARGE, NO_EXECUTE, PAGE, PRESENT, UNCACHED, USER, WRITE, frame_of
 
 PLANTS = []  # (name, words that a finding must have, function, modes of the boot)
 KERNEL_DATA = PRESENT | WRITE | NO_EXECUTE
@@ -199,6 +199,18 @@ def _(p):
 def _(p):
     at, _ = p.rng.choice(p.user_leaves(p.root))
     return [(at, p.frame('GLOBAL') << 12 | PRESENT | USER | NO_EXECUTE)]
+
+
+@plant('RAM as a device in the user half', 'REACH: RAM or cached')
+def _(p):
+    at, _ = p.rng.choice(p.user_leaves(p.root))
+    return [(at, p.frame('SECRET') << 12 | PRESENT | USER | UNCACHED | NO_EXECUTE | DEVICE)]
+
+
+@plant('the I/O APIC in the user half', 'REACH: the APICs')
+def _(p):
+    at, _ = p.rng.choice(p.user_leaves(p.root))
+    return [(at, 0xfec00000 | PRESENT | USER | UNCACHED | NO_EXECUTE | DEVICE)]
 
 
 @plant('a pipe\'s page in the user half', 'REACH: neither USER nor')
