@@ -54,10 +54,13 @@ void idt_init(void) {
         idt[nested_vectors[i].vector].ist = mutant(nested_stack_shared) ? 1 : (uint8_t)(nested_vectors[i].stack + 1);
 }
 
+/* The TSS has words at odd places. */
+typedef uint64_t __attribute__((aligned(4), may_alias)) unaligned_word;
+
 void tss_set_stack(struct cpu *cpu) {
     uint64_t entry_stack_top = (uint64_t)cpu->entry_stack + sizeof cpu->entry_stack;
     uint64_t top = cpu->split ? entry_stack_top : cpu->stack_top;
-    memcpy(cpu->tss + TSS_RSP0, &top, sizeof top);
+    *(unaligned_word *)(cpu->tss + TSS_RSP0) = top;
 }
 
 static void build_tss(struct cpu *cpu) {

@@ -61,18 +61,31 @@ void lock_ranks_restore(uint64_t ranks) {
 #endif
 
 /* Interrupts may be off, and the holder may wait for this CPU's answer to a request: see mm/tlb.h. */
-static __attribute__((noinline)) void spin_until_free(struct spinlock *lock) {
+static __attribute__((noinline)) void spin_until_free(const struct spinlock *lock) {
     while (__atomic_load_n(&lock->locked, __ATOMIC_RELAXED)) {
         tlb_serve();
         cpu_relax();
     }
 }
 
+void spin_until_taken(struct spinlock *lock) {
+    do
+        spin_until_free(lock);
+    while (__atomic_exchange_n(&lock->locked, 1, __ATOMIC_ACQUIRE));
+}
+
+#ifdef DEBUG
 void spin_lock(struct spinlock *lock) {
     rank_take(lock);
-    while (__builtin_expect(__atomic_exchange_n(&lock->locked, 1, __ATOMIC_ACQUIRE), 0))
-        spin_until_free(lock);
+    if (__atomic_exchange_n(&lock->locked, 1, __ATOMIC_ACQUIRE))
+        spin_until_taken(lock);
 }
+
+void spin_unlock(struct spinlock *lock) {
+    rank_drop(lock);
+    __atomic_store_n(&lock->locked, 0, __ATOMIC_RELEASE);
+}
+#endif
 
 void spin_lock_shared(struct spinlock *lock, uint32_t *sharers) {
     rank_take(lock);
@@ -96,11 +109,6 @@ void spin_lock_exclusive(struct spinlock *lock, const uint32_t *sharers) {
         tlb_serve();
         cpu_relax();
     }
-}
-
-void spin_unlock(struct spinlock *lock) {
-    rank_drop(lock);
-    __atomic_store_n(&lock->locked, 0, __ATOMIC_RELEASE);
 }
 
 bool spin_lock_irq(struct spinlock *lock) {

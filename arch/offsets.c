@@ -40,6 +40,7 @@ void offsets(void) {
     CONSTANT(CROSS_DATA_FLUSH);
     CONSTANT(CROSS_UNRESTRICTED);
     CONSTANT(CROSS_SCRUB_ALIAS);
+    CONSTANT(CROSS_MESSAGE);
     CONSTANT(SPACE_RESTRICTED);
     CONSTANT(SPACE_UNRESTRICTED);
     CONSTANT(CPU_STACK_SIZE);
@@ -60,8 +61,13 @@ void offsets(void) {
     DEFINE(CPU_ENTRY_STACK_TOP, offsetof(struct cpu, entry_stack) + sizeof(((struct cpu *)0)->entry_stack));
 
     DEFINE(THREAD_STACK_POINTER, offsetof(struct thread, stack_pointer));
+    DEFINE(THREAD_STACK_TOP, offsetof(struct thread, stack_top));
     DEFINE(THREAD_WORK, offsetof(struct thread, work));
 
+    DEFINE(FRAME_RSI, offsetof(struct trap_frame, rsi));
+    DEFINE(FRAME_RDX, offsetof(struct trap_frame, rdx));
+    DEFINE(FRAME_R10, offsetof(struct trap_frame, r10));
+    DEFINE(FRAME_R8, offsetof(struct trap_frame, r8));
     DEFINE(FRAME_VECTOR, offsetof(struct trap_frame, vector));
     DEFINE(FRAME_RIP, offsetof(struct trap_frame, rip));
     DEFINE(FRAME_CS, offsetof(struct trap_frame, cs));

@@ -20,8 +20,17 @@ struct spinlock {
     { .locked = 0, .rank = (rank_) }
 
 void spin_init(struct spinlock *lock, enum lock_rank rank);
+void spin_until_taken(struct spinlock *lock);
+#ifdef DEBUG
 void spin_lock(struct spinlock *lock);
 void spin_unlock(struct spinlock *lock);
+#else
+static inline void spin_lock(struct spinlock *lock) {
+    if (__builtin_expect(__atomic_exchange_n(&lock->locked, 1, __ATOMIC_ACQUIRE), 0))
+        spin_until_taken(lock);
+}
+static inline void spin_unlock(struct spinlock *lock) { __atomic_store_n(&lock->locked, 0, __ATOMIC_RELEASE); }
+#endif
 
 /*
  * A lock that is also shared: `sharers` counts those who have it so (atomic, 0 at first). Who wants it alone goes

@@ -108,8 +108,9 @@ transition_load:
     charge FLUSH_CR3_TICKS
     ret
 
-; To another thread. In: rdi = struct thread from, rsi = to, rdx = root to load or 0, ecx = CROSS_* flags.
-; Returns when `from` runs again.
+; To another thread. In: rdi = struct thread from, rsi = to, rdx = root to load or 0, ecx = CROSS_* flags; with
+; CROSS_MESSAGE, r8 = the user's frame of `from`: label and words of a message cross from it into the frame of `to`, in
+; registers alone. Returns when `from` runs again.
 context_switch:
     push rbx
     push rbp
@@ -118,11 +119,18 @@ context_switch:
     push r14
     push r15
     mov [rdi + THREAD_STACK_POINTER], rsp
-    test rdx, rdx
-    jz .same_root
     mov r12, rsi
-    mov r13, rdx
     mov r14d, ecx
+    test ecx, CROSS_MESSAGE
+    jz .taken
+    mov ebx, [r8 + FRAME_RSI]
+    mov rbp, [r8 + FRAME_RDX]
+    mov r15, [r8 + FRAME_R10]
+    mov r9, [r8 + FRAME_R8]
+.taken:
+    test rdx, rdx
+    jz on_stack
+    mov r13, rdx
     test r14d, CROSS_CONTROL_FLUSH
     jz .control_done
     call control_flush
@@ -139,7 +147,17 @@ switch_root:
     test r14d, CROSS_UNRESTRICTED
     setnz [gs:CPU_SPACE]
 switch_root_noted:
+on_stack:
     mov rsp, [r12 + THREAD_STACK_POINTER]
+    test r14d, CROSS_MESSAGE
+    jz .delivered
+    mov rax, [r12 + THREAD_STACK_TOP]
+    sub rax, FRAME_SIZE
+    mov [rax + FRAME_RSI], rbx
+    mov [rax + FRAME_RDX], rbp
+    mov [rax + FRAME_R10], r15
+    mov [rax + FRAME_R8], r9
+.delivered:
     xor eax, eax                        ; RESIDUE: nothing of `from` stays in a register
     xor ecx, ecx
     xor edx, edx
@@ -149,10 +167,6 @@ switch_root_noted:
     xor r9d, r9d
     xor r10d, r10d
     xor r11d, r11d
-    jmp restore_saved
-context_switch.same_root:
-    mov rsp, [rsi + THREAD_STACK_POINTER]
-restore_saved:
     pop r15
     pop r14
     pop r13
@@ -192,5 +206,4 @@ context_die:
 .data_done:
     test r13, r13
     jnz resume_in_root
-    mov rsi, r12
-    jmp context_switch.same_root
+    jmp on_stack

@@ -45,8 +45,9 @@ uint64_t asi_prepare_return(uint32_t *flags);
 /* Flags for arch/transition.asm. */
 #define CROSS_CONTROL_FLUSH 1
 #define CROSS_DATA_FLUSH    2
-#define CROSS_UNRESTRICTED  4 /* the root to be loaded is an unrestricted one */
-#define CROSS_SCRUB_ALIAS   8 /* a dying thread's restricted stack is to be cleared too */
+#define CROSS_UNRESTRICTED  4  /* the root to be loaded is an unrestricted one */
+#define CROSS_MESSAGE       16 /* label and words of a message cross, from user frame to user frame */
+#define CROSS_SCRUB_ALIAS   8  /* a dying thread's restricted stack is to be cleared too */
 
 /* What a switch of this CPU from process `from` to `to` owes (CROSS_* flush flags). */
 uint32_t asi_switch_flags(const struct process *from, const struct process *to, enum space wanted);

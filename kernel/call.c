@@ -19,7 +19,7 @@
 
 struct spinlock ipc_lock = SPINLOCK_INIT(RANK_IPC);
 
-static uint64_t last_token; /* protected by ipc_lock */
+uint64_t call_last_token;
 
 static struct thread *caller_of(struct call *call) { return container_of(call, struct thread, call); }
 static struct thread *receiver_of(struct reception *reception) {
@@ -69,7 +69,7 @@ static void hand_over(struct call *call, struct reception *reception) {
     call->worker = receiver;
     call->endpoint->last_received = call;
     donation_begin(call);
-    call->token = ++last_token;
+    call->token = ++call_last_token;
     reception->token = call->token;
     reception->badge = call->badge;
     reception->parcel = call->parcel;
@@ -115,15 +115,14 @@ static struct call *find_received(uint64_t token) {
 
 /* --- Waiting ------------------------------------------------------------------------------------------------------ */
 
-static enum status sleep(struct call_patience patience) {
-    return patience.only_killed ? wait_sleep_killable(patience.deadline) : wait_sleep(patience.deadline);
+static enum status sleep(const struct call_terms *terms) {
+    return terms->only_killed ? wait_sleep_killable(terms->deadline) : wait_sleep(terms->deadline);
 }
 
 /* A second call of the same thread would use the same record: its wait takes no page faults and calls nobody. */
-enum status call_send(struct endpoint *endpoint, uint64_t badge, struct parcel *parcel, uint32_t room,
-                      struct call_patience patience) {
+enum status call_send(struct endpoint *endpoint, uint64_t badge, struct parcel *parcel,
+                      const struct call_terms *terms) {
     struct call *call = &thread_current()->call;
-    enum status status = OK;
     ensure(call->state == CALL_NONE);
     message_settle();
     bool irq = spin_lock_irq(&ipc_lock);
@@ -131,44 +130,62 @@ enum status call_send(struct endpoint *endpoint, uint64_t badge, struct parcel *
         spin_unlock_irq(&ipc_lock, irq);
         return ERR_BROKEN_PIPE;
     }
-    *call = (struct call){.state = CALL_QUEUED, .room = room, .badge = badge, .endpoint = endpoint, .parcel = *parcel};
+    *call = (struct call){.state = CALL_QUEUED,
+                          .in_frame = terms->in_frame,
+                          .room = terms->room,
+                          .badge = badge,
+                          .endpoint = endpoint,
+                          .parcel = *parcel};
+    *parcel = (struct parcel){0};
     list_push_back(&endpoint->calls, &call->link);
     wait_begin_alone();
     endpoint_match(endpoint);
     if (call->state == CALL_QUEUED)
         donation_begin(call);
     spin_unlock_irq(&ipc_lock, irq);
+    return call_wait(parcel, terms);
+}
+
+enum status call_wait(struct parcel *parcel, const struct call_terms *terms) {
+    struct call *call = &thread_current()->call;
+    enum status status = OK;
     while (status == OK && __atomic_load_n(&call->state, __ATOMIC_RELAXED) != CALL_ANSWERED)
-        status = sleep(patience);
+        status = sleep(terms);
     wait_end_alone();
-    irq = spin_lock_irq(&ipc_lock);
+    bool irq = spin_lock_irq(&ipc_lock);
     if (call->state == CALL_ANSWERED)
         status = call->status;
     else
         take_out(call); /* whoever has received it answers nobody */
     call->state = CALL_NONE;
     *parcel = call->parcel;
+    call->parcel = (struct parcel){0};
     spin_unlock_irq(&ipc_lock, irq);
     return status;
 }
 
-enum status call_receive(struct endpoint *endpoint, uint32_t room, struct call_patience patience) {
+enum status call_receive(struct endpoint *endpoint, const struct call_terms *terms) {
     struct reception *reception = &thread_current()->reception;
-    enum status status = OK;
     bool irq = spin_lock_irq(&ipc_lock);
     if (endpoint->receive_files == 0) {
         spin_unlock_irq(&ipc_lock, irq);
         return ERR_BROKEN_PIPE;
     }
-    *reception = (struct reception){.waiting = true, .room = room};
+    *reception = (struct reception){.waiting = true, .in_frame = terms->in_frame, .room = terms->room};
     list_push_front(&endpoint->receivers, &reception->link);
     wait_begin_alone();
     endpoint_match(endpoint);
     spin_unlock_irq(&ipc_lock, irq);
+    return call_receive_wait(terms);
+}
+
+enum status call_receive_wait(const struct call_terms *terms) {
+    struct reception *reception = &thread_current()->reception;
+    enum status status = OK;
     while (status == OK && __atomic_load_n(&reception->waiting, __ATOMIC_RELAXED))
-        status = sleep(patience);
+        status = sleep(terms);
     wait_end_alone();
-    irq = spin_lock_irq(&ipc_lock);
+    bool irq = spin_lock_irq(&ipc_lock);
     if (reception->waiting) {
         list_remove(&reception->link);
         reception->waiting = false;

@@ -152,14 +152,20 @@ enum status endpoint_create(struct file **out) {
 }
 
 enum status endpoint_get(int fd, uint32_t rights, struct endpoint **out, uint64_t *badge) {
-    struct file *file;
-    enum status status = handle_get_kind(fd, &endpoint_operations, rights, &file);
-    if (status != OK)
-        return status;
-    *out = file->target;
-    endpoint_ref(*out);
-    if (badge != NULL)
-        *badge = file->badge;
-    file_unref(file);
-    return OK;
+    enum status status = OK;
+    const struct file *file = handle_borrow(fd);
+    if (file == NULL)
+        return ERR_BAD_HANDLE;
+    if (file->operations != &endpoint_operations) {
+        status = ERR_INVALID;
+    } else if (rights & ~file->rights) {
+        status = ERR_ACCESS;
+    } else {
+        *out = file->target;
+        endpoint_ref(*out);
+        if (badge != NULL)
+            *badge = file->badge;
+    }
+    handle_give_back();
+    return status;
 }

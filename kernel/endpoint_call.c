@@ -51,12 +51,13 @@ static enum status take(struct message *message, struct parcel *parcel) {
 }
 
 enum status endpoint_call(struct endpoint *endpoint, struct message *message, uint64_t timeout_ns) {
-    const struct call_patience patience = {.deadline = deadline_after(timeout_ns), .only_killed = true};
+    const struct call_terms terms = {
+        .room = (uint32_t)message->room, .only_killed = true, .deadline = deadline_after(timeout_ns)};
     struct parcel parcel;
     enum status status = make_parcel(message, &parcel);
     if (status != OK)
         return status;
-    status = call_send(endpoint, 0, &parcel, (uint32_t)message->room, patience);
+    status = call_send(endpoint, 0, &parcel, &terms);
     if (status == OK)
         status = take(message, &parcel);
     parcel_drop(&parcel);

@@ -27,6 +27,8 @@ struct endpoint {
     struct list watches;        /* struct watch.link */
 };
 
+extern uint64_t call_last_token; /* protected by ipc_lock */
+
 /* Brings together what waits on both sides. */
 void endpoint_match(struct endpoint *endpoint);
 

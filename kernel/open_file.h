@@ -86,6 +86,13 @@ MUST_USE enum status file_create_like(const struct file *file, uint32_t rights, 
  */
 MUST_USE enum status handle_get_kind(int fd, const struct file_operations *kind, uint32_t rights, struct file **out);
 
+/*
+ * The file behind a descriptor, which stays because the handle table is locked until handle_give_back(); NULL: there is
+ * none, and the table is not locked.
+ */
+const struct file *handle_borrow(int fd);
+void handle_give_back(void);
+
 /* A new descriptor, close-on-exec, for a file whose one reference passes to it; gone also on error. */
 MUST_USE enum status handle_publish(struct file *file, int64_t *fd);
 

@@ -246,8 +246,11 @@ static void finish_switch(void) {
         reap_thread(gone);
 }
 
-/* Queue lock held, interrupts off. Returns on the new thread's stack, for a thread that was here before. */
-static void switch_to(struct thread *next) {
+/*
+ * Queue lock held, interrupts off. Returns on the new thread's stack, for a thread that was here before. `message`: the
+ * caller's frame, the words of which go into that of `next`; or NULL.
+ */
+static void switch_with(struct thread *next, const struct trap_frame *message) {
     struct cpu *cpu = cpu_self();
     struct thread *previous = cpu->current;
     uint32_t flags;
@@ -292,10 +295,12 @@ static void switch_to(struct thread *next) {
         bool both = cpu->space == SPACE_UNRESTRICTED && (previous->stack_dirty & 1 << SPACE_RESTRICTED);
         context_die(next, root, flags | (both ? CROSS_SCRUB_ALIAS : 0), previous->stack_top - STACK_SIZE);
     }
-    context_switch(previous, next, root, flags);
+    context_switch(previous, next, root, flags | (message != NULL ? CROSS_MESSAGE : 0), message);
     asi_mark_frame(this_cpu->switch_flags & CROSS_CONTROL_FLUSH); /* `flags` are those of the switch away from here */
     finish_switch();
 }
+
+static void switch_to(struct thread *next) { switch_with(next, NULL); }
 
 void sched_first_run(void) { finish_switch(); }
 
@@ -419,6 +424,33 @@ void sched_set_level(struct thread *thread, unsigned level) {
     preempt_if_urgent(queue);
     spin_unlock(&queue->lock);
     irq_restore(irq);
+}
+
+/* --- From one thread to its partner ------------------------------------------------------------------------------- */
+
+bool sched_claim(const struct thread *partner, unsigned level) {
+    struct run_queue *queue = own_queue();
+    const struct thread *self = thread_current();
+    if (partner->cpu != this_cpu->index)
+        return false;
+    spin_lock(&queue->lock);
+    /* `work` is looked at behind the lock, as in sched_interrupt() the flag is set before it. */
+    if (partner->cpu == this_cpu->index && partner->state == THREAD_SLEEPING && !self->wake_pending &&
+        self->work == 0 && (partner->affinity & self->affinity & bit_of(this_cpu->index)) &&
+        !ready_above(&queue->ready, level))
+        return true;
+    spin_unlock(&queue->lock);
+    return false;
+}
+
+void sched_switch_to_claimed(struct thread *partner, const struct trap_frame *message) {
+    struct run_queue *queue = own_queue();
+    struct thread *self = thread_current();
+    self->interruptible = true;
+    self->state = THREAD_SLEEPING;
+    queue->successor = partner;
+    queue->running_level = partner->level;
+    switch_with(partner, message);
 }
 
 /* --- Affinity and balance ----------------------------------------------------------------------------------------- */

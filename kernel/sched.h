@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 struct thread;
+struct trap_frame;
 
 #define TIME_SLICE_NS 10000000UL
 
@@ -30,6 +31,15 @@ void sched_wake(struct thread *thread);
  * gets the rest of the caller's slice, so two that take turns are to the others like one. Any context.
  */
 void sched_wake_successor(struct thread *thread);
+
+/*
+ * The CPU from the caller to a partner that sleeps on it, and back some time. sched_claim(): whether that can be,
+ * the partner being of `level` from then on; then the queue is locked, and the partner the caller's to change. The
+ * caller does so and says who wakes it, as between wait_begin_alone() and wait_sleep(); then sched_switch_to_claimed(), which returns
+ * when it was woken. Interrupts off from before the first until after the second. `message`: see arch/transition.h.
+ */
+bool sched_claim(const struct thread *partner, unsigned level);
+void sched_switch_to_claimed(struct thread *partner, const struct trap_frame *message);
 
 /* How urgent it is from now on (kernel/ready_queue.h). Any context. */
 void sched_set_level(struct thread *thread, unsigned level);

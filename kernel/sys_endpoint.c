@@ -9,6 +9,7 @@
 #include "arch/cpu.h"
 #include "arch/uaccess.h"
 #include "kernel/call.h"
+#include "kernel/call_direct.h"
 #include "kernel/endpoint.h"
 #include "kernel/message.h"
 #include "kernel/open_file.h"
@@ -34,21 +35,27 @@ static enum status read_extra(const struct syscall *call, struct ipc_extra *extr
     return OK;
 }
 
-static struct call_patience patience_of(const struct ipc_extra *extra) {
-    return (struct call_patience){.deadline = deadline_after(extra->timeout_ns)};
+/* Who takes words alone may get them in registers. */
+static struct call_terms terms_of(const struct syscall *call, const struct ipc_extra *extra) {
+    return (struct call_terms){
+        .room = extra->room, .in_frame = call->frame->r9 == 0, .deadline = deadline_after(extra->timeout_ns)};
 }
 
 static struct message_words words_of(const struct trap_frame *frame) {
     return (struct message_words){.label = (uint32_t)frame->rsi, .word = {frame->rdx, frame->r10, frame->r8}};
 }
 
-static void set_registers(struct trap_frame *frame, const struct message_words *words, uint64_t badge, uint64_t token) {
+static void set_origin(struct trap_frame *frame, uint64_t badge, uint64_t token) {
     frame->rdi = badge;
+    frame->r9 = token;
+}
+
+static void set_registers(struct trap_frame *frame, const struct message_words *words, uint64_t badge, uint64_t token) {
+    set_origin(frame, badge, token);
     frame->rsi = words->label;
     frame->rdx = words->word[0];
     frame->r10 = words->word[1];
     frame->r8 = words->word[2];
-    frame->r9 = token;
 }
 
 /* What came, into the caller's struct ipc_extra, which was read before. */
@@ -128,6 +135,10 @@ static enum status take_files(struct ipc_extra *extra, const struct parcel *parc
 static enum status deliver(struct syscall *call, struct ipc_extra *extra, const struct parcel *parcel, uint64_t badge,
                            uint64_t token) {
     struct message_words words;
+    if (parcel->buffer == NULL) { /* the words are there, and it is all */
+        set_origin(call->frame, badge, token);
+        return OK;
+    }
     extra->room = parcel->buffer->length;
     enum status status = message_read(parcel->buffer, (struct message_place){.user = extra->buffer});
     if (status == OK)
@@ -155,31 +166,57 @@ static enum status deliver_bits(struct syscall *call, struct ipc_extra *extra, u
 
 /* --- The calls ---------------------------------------------------------------------------------------------------- */
 
-static enum status call_with(struct syscall *call, struct endpoint *endpoint, uint64_t badge, struct ipc_extra *extra) {
-    struct parcel parcel;
-    enum status status = make_parcel(call, extra, &parcel);
-    if (status != OK)
-        return status;
-    if (extra->timeout_ns == 0)
-        status = ERR_TIMED_OUT; /* no answer comes at once */
-    else
-        status = call_send(endpoint, badge, &parcel, extra->room, patience_of(extra));
+/* What became of a call that was sent, and gives up what is left of it. */
+static enum status end_call(struct syscall *call, enum status status, struct ipc_extra *extra, struct parcel *parcel) {
     if (status == OK)
-        status = deliver(call, extra, &parcel, 0, 0);
-    parcel_drop(&parcel);
+        status = deliver(call, extra, parcel, 0, 0);
+    parcel_drop(parcel);
     return status == ERR_RESTART ? ERR_INTERRUPTED : status; /* the server may have begun: the caller must know */
 }
 
-enum status sys_ipc_call(struct syscall *call) {
+static __attribute__((noinline)) enum status call_by_parcel(struct syscall *call, struct endpoint *endpoint,
+                                                            uint64_t badge) {
     struct ipc_extra extra;
+    struct parcel parcel;
+    enum status status = read_extra(call, &extra);
+    if (status == OK)
+        status = make_parcel(call, &extra, &parcel);
+    if (status != OK)
+        return status;
+    const struct call_terms terms = terms_of(call, &extra);
+    if (extra.timeout_ns == 0)
+        status = ERR_TIMED_OUT; /* no answer comes at once */
+    else
+        status = call_send(endpoint, badge, &parcel, &terms);
+    return end_call(call, status, &extra, &parcel);
+}
+
+static const struct call_terms words_alone = {.in_frame = true, .deadline = WAIT_FOREVER};
+
+/* Something else has woken the caller, or it was answered by a parcel. */
+static __attribute__((noinline)) enum status wait_for_answer(struct syscall *call) {
+    struct ipc_extra nothing = {0};
+    struct parcel parcel = {0};
+    enum status status = call_wait(&parcel, &words_alone);
+    return end_call(call, status, &nothing, &parcel);
+}
+
+static bool is_words_alone(const struct trap_frame *frame) {
+    return frame->r9 == 0 && (uint32_t)frame->rsi != IPC_NOTIFICATION;
+}
+
+enum status sys_ipc_call(struct syscall *call) {
     struct endpoint *endpoint;
     uint64_t badge;
     enum status status = endpoint_get((int)call->arg[0], RIGHT_CALL, &endpoint, &badge);
     if (status != OK)
         return status;
-    status = read_extra(call, &extra);
-    if (status == OK)
-        status = call_with(call, endpoint, badge, &extra);
+    if (!is_words_alone(call->frame) || !call_directly(endpoint, badge, call->frame))
+        status = call_by_parcel(call, endpoint, badge);
+    else if (call_directly_answered())
+        set_origin(call->frame, 0, 0);
+    else
+        status = wait_for_answer(call);
     endpoint_unref(endpoint);
     return status;
 }
@@ -193,7 +230,7 @@ static enum status deliver_reception(struct syscall *call, struct endpoint *endp
             endpoint_notify(endpoint, got->bits);
         return status;
     }
-    struct parcel parcel = got->parcel; /* a page fault's call to a pager may come between: this thread's, too */
+    struct parcel parcel = got->parcel;
     const uint64_t token = got->token;
     enum status status = deliver(call, extra, &parcel, got->badge, token);
     if (status == ERR_FAULT) {
@@ -210,11 +247,11 @@ static enum status deliver_reception(struct syscall *call, struct endpoint *endp
 }
 
 static enum status receive(struct syscall *call, struct endpoint *endpoint, const struct ipc_extra *asked) {
-    const struct call_patience patience = patience_of(asked);
+    const struct call_terms terms = terms_of(call, asked);
     enum status status;
     do {
         struct ipc_extra extra = *asked;
-        status = call_receive(endpoint, extra.room, patience);
+        status = call_receive(endpoint, &terms);
         if (status == OK)
             status = deliver_reception(call, endpoint, &extra);
     } while (status == ERR_AGAIN);
@@ -255,17 +292,39 @@ enum status sys_ipc_reply(struct syscall *call) {
 }
 
 /* A caller that has gone is no reason not to go on. */
-enum status sys_ipc_reply_receive(struct syscall *call) {
+static __attribute__((noinline)) enum status reply_by_parcel(struct syscall *call, struct endpoint *endpoint) {
     struct ipc_extra extra;
-    struct endpoint *endpoint;
-    enum status status = endpoint_get((int)call->arg[0], RIGHT_RECEIVE, &endpoint, NULL);
-    if (status != OK)
-        return status;
-    status = read_extra(call, &extra);
+    enum status status = read_extra(call, &extra);
     if (status == OK && thread_current()->unanswered != 0)
         status = answer(call, thread_current()->unanswered, &extra, endpoint);
     if (status == OK || status == ERR_NO_ENTRY)
         status = receive(call, endpoint, &extra);
+    return status;
+}
+
+/* Something else has woken the server than a call by registers. */
+static __attribute__((noinline)) enum status wait_for_call(struct syscall *call, struct endpoint *endpoint) {
+    struct ipc_extra nothing = {.timeout_ns = IPC_FOREVER};
+    enum status status = call_receive_wait(&words_alone);
+    if (status == OK)
+        status = deliver_reception(call, endpoint, &nothing);
+    return status == ERR_AGAIN ? receive(call, endpoint, &nothing) : status;
+}
+
+enum status sys_ipc_reply_receive(struct syscall *call) {
+    struct endpoint *endpoint;
+    enum status status = endpoint_get((int)call->arg[0], RIGHT_RECEIVE, &endpoint, NULL);
+    if (status != OK)
+        return status;
+    struct thread *self = thread_current();
+    if (!is_words_alone(call->frame) || !call_answer_directly(endpoint, call->frame)) {
+        status = reply_by_parcel(call, endpoint);
+    } else if (call_directly_received()) {
+        self->unanswered = self->reception.token;
+        set_origin(call->frame, self->reception.badge, self->reception.token);
+    } else {
+        status = wait_for_call(call, endpoint);
+    }
     endpoint_unref(endpoint);
     return status;
 }

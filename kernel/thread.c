@@ -34,10 +34,6 @@ struct switch_frame {
 
 extern const char return_to_new_thread[]; /* arch/entry.asm */
 
-struct trap_frame *thread_user_frame(void) {
-    return (struct trap_frame *)(thread_current()->stack_top - sizeof(struct trap_frame));
-}
-
 /* --- LOCAL part --------------------------------------------------------------------------------------------------- */
 
 struct thread_local *thread_local_create(void) {

@@ -8,6 +8,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "arch/cpu.h"
+#include "arch/trap_frame.h"
 #include "kernel/call.h"
 #include "kernel/list.h"
 #include "kernel/status.h"
@@ -15,7 +17,6 @@
 #include "mm/frame.h"
 
 struct process;
-struct trap_frame;
 
 enum thread_state { THREAD_NEW, THREAD_RUNNABLE, THREAD_RUNNING, THREAD_SLEEPING, THREAD_DEAD };
 
@@ -98,7 +99,9 @@ MUST_USE enum status thread_create(struct process *process, const struct trap_fr
 void thread_start(struct thread *thread);
 
 /* The registers with which the calling thread entered from user code. */
-struct trap_frame *thread_user_frame(void);
+static inline struct trap_frame *thread_user_frame(void) {
+    return (struct trap_frame *)(thread_current()->stack_top - sizeof(struct trap_frame));
+}
 
 /* Its nice value, NICE_MIN to NICE_MAX, from now on; with what it is donated (kernel/donation.h). */
 void thread_set_nice(struct thread *thread, int nice);

@@ -148,6 +148,10 @@ static void settle_user_root(struct table *table) {
 void tags_note_roots(struct cpu *cpu, const struct process *process) {
     struct table *table = &tables[cpu->index];
     bool keeps_user = false;
+    if (!tags_in_use && !cpu->split) { /* the others are classic's, and made when that begins */
+        cpu->home_root = roots_address(&process->roots, asi_home_space());
+        return;
+    }
     if (tags_in_use) {
         struct tag *tag = tag_of(table, process);
         settle_user_root(table);
