@@ -27,6 +27,8 @@
  *   history_forgotten          FLUSH-DATA       a switch without a flush leaves no trace for the next (asi/trust.c)
  *   trust_change_unnoticed     FLUSH-CONTROL    trust is taken back, and CPUs go on by what they knew
  *   stale_tag                  REVOKE           a flush begins no generation, so tags know nothing of it. Debug build
+ *   message_not_cleared        CLEAN            frames of messages are freed as they are
+ *   message_in_thread          RESIDUE          a word of a message is kept in struct thread while the call waits
  *   nested_trusts_gs           NEST             a nested exception leaves %gs as it needed it (arch/entry.asm)
  *   nested_leaves_root         NEST             … and classic's kernel root loaded (arch/entry.asm)
  *   nested_stack_shared        NEST             all of them have one stack

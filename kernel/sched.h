@@ -35,8 +35,9 @@ void sched_wake_successor(struct thread *thread);
 /*
  * The CPU from the caller to a partner that sleeps on it, and back some time. sched_claim(): whether that can be,
  * the partner being of `level` from then on; then the queue is locked, and the partner the caller's to change. The
- * caller does so and says who wakes it, as between wait_begin_alone() and wait_sleep(); then sched_switch_to_claimed(), which returns
- * when it was woken. Interrupts off from before the first until after the second. `message`: see arch/transition.h.
+ * caller does so and says who wakes it, as between wait_begin_alone() and wait_sleep(); then
+ * sched_switch_to_claimed(), which returns when it was woken. Interrupts off from before the first until after the
+ * second. `message`: see arch/transition.h.
  */
 bool sched_claim(const struct thread *partner, unsigned level);
 void sched_switch_to_claimed(struct thread *partner, const struct trap_frame *message);

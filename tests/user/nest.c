@@ -21,6 +21,7 @@
 #include "tests/user/lib/domains.h"
 #include "tests/user/lib/penumbra.h"
 #include "tests/user/lib/test.h"
+#include "user/lib/native.h"
 
 enum { ALL_STRIKES = 63, NMIS = 200 };
 
@@ -77,6 +78,26 @@ static void *touch(void *fd) {
 
 static void on_signal(int number) { (void)number; }
 
+/* Short messages to another process and back: their words cross in registers. */
+static void talk(void) {
+    int endpoint = (int)CHECK_OK(endpoint_create());
+    struct ipc ipc = {.word = {1, 2, 3}};
+    pid_t pid = fork();
+    if (pid == 0) {
+        for (;;) {
+            CHECK_OK(ipc_reply_receive(endpoint, &ipc));
+        }
+    }
+    for (uint64_t i = 0; i < 3; i++) {
+        ipc = (struct ipc){.label = 1, .word = {i, ~i, i << 40}};
+        CHECK_OK(ipc_call(endpoint, &ipc));
+        CHECK(ipc.label == 1 && ipc.word[0] == i && ipc.word[1] == ~i && ipc.word[2] == i << 40);
+    }
+    CHECK_OK(kill(pid, SIGKILL));
+    CHECK_SIGNALED(test_wait(pid), SIGKILL);
+    CHECK_OK(close(endpoint));
+}
+
 /* rsp and all other registers are compared by the program's own working. */
 static void work(void) {
     char name[32];
@@ -103,6 +124,7 @@ static void work(void) {
     }
     CHECK_EQ(read(ends[0], &byte, 1), 1); /* to the child and back */
     CHECK_EXITED(test_wait(pid));
+    talk();
     int error = pthread_create(&thread, NULL, touch, (void *)(intptr_t)fd);
     CHECK_EQ(error, 0);
     pthread_join(thread, NULL);

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -23,6 +24,7 @@
 #include "tests/user/lib/domains.h"
 #include "tests/user/lib/penumbra.h"
 #include "tests/user/lib/test.h"
+#include "user/lib/native.h"
 
 /* One for data, in which no byte is 0, and one that can be an address. */
 enum { DATA, ADDRESS, CANARIES };
@@ -379,6 +381,119 @@ static void after_torture(void) {
     CHECK_OK(penumbra_call(ASI_OP_NEST, 0, NULL, 0)); /* it may not have come to that */
 }
 
+/* --- Messages: caller and server know the canary, the attacker is neither --------------------------------------- */
+
+static int messages, told, go[2];
+static uint64_t said[1000], heard[1000];
+
+/* The attacker is the least urgent: when it has been told and runs, whoever told it waits in what it did next. */
+static void tell(void) { CHECK_OK(ipc_notify(told, 1)); }
+
+static void look(const char *when) {
+    struct ipc ipc = {0};
+    CHECK_OK(ipc_receive(told, &ipc));
+    find_nothing(when);
+}
+
+static void let_go_on(void) { CHECK_EQ(write(go[1], "", 1), 1); }
+
+static void await_go(void) {
+    char byte;
+    CHECK_EQ(raw(SYS_read, go[0], (long)&byte, 1), 1);
+}
+
+static struct ipc canaries(struct ipc_extra *extra) {
+    for (size_t i = 0; i < sizeof(said) / sizeof(said[0]); i++) {
+        said[i] = canary[i % CANARIES];
+    }
+    *extra = (struct ipc_extra){.bytes = (uintptr_t)said,
+                                .length = sizeof(said),
+                                .buffer = (uintptr_t)heard,
+                                .room = sizeof(heard),
+                                .timeout_ns = IPC_FOREVER};
+    return (struct ipc){
+        .label = (uint32_t)canary[DATA], .word = {canary[DATA], canary[ADDRESS], canary[DATA]}, .extra = extra};
+}
+
+static void say(bool bytes) {
+    struct ipc_extra extra;
+    make_canaries();
+    struct ipc ipc = canaries(&extra);
+    ipc.extra = bytes ? &extra : NULL;
+    fill_fpu();
+    tell();
+    CHECK_OK(ipc_call(messages, &ipc));
+    CHECK(ipc.word[0] == canary[DATA] && (!bytes || memcmp(said, heard, sizeof(said)) == 0));
+    tell();
+    pause();
+}
+
+static void hear(bool bytes) {
+    struct ipc_extra extra;
+    make_canaries();
+    struct ipc ipc = canaries(&extra);
+    ipc.extra = bytes ? &extra : NULL;
+    await_go();
+    extra.length = 0;
+    CHECK_OK(ipc_receive(messages, &ipc));
+    CHECK(ipc.word[1] == canary[ADDRESS] && (!bytes || memcmp(said, heard, sizeof(said)) == 0));
+    tell();
+    await_go();
+    extra.length = sizeof(said);
+    CHECK_OK(ipc_reply_receive(messages, &ipc));
+}
+
+static pid_t start(void (*body)(bool), bool bytes) {
+    pid_t pid = (pid_t)CHECK_OK(fork());
+    if (pid == 0) {
+        CHECK_OK(setpriority(PRIO_PROCESS, 0, 0));
+        body(bytes);
+    }
+    return pid;
+}
+
+static void end(pid_t pid) {
+    CHECK_OK(kill(pid, SIGKILL));
+    CHECK_SIGNALED(test_wait(pid), SIGKILL);
+}
+
+/* `waits`: the server waits for the call; else the call waits for the server. */
+static void attack_messages(bool bytes, bool waits) {
+    pid_t server = start(hear, bytes);
+    if (waits) {
+        let_go_on();
+        sched_yield();
+    }
+    pid_t caller = start(say, bytes);
+    look("a call");
+    if (!waits) {
+        let_go_on();
+    }
+    look("its receipt");
+    let_go_on();
+    look("the answer");
+    end(caller);
+    find_nothing("the caller's death");
+    end(server);
+    find_nothing("the server's death");
+    caller = start(say, bytes);
+    look("a call that nobody receives");
+    end(caller);
+    find_nothing("its caller's death");
+}
+
+static void after_messages(void) {
+    test_needs_penumbra();
+    pin_to_first_cpu();
+    CHECK_OK(setpriority(PRIO_PROCESS, 0, 19));
+    messages = (int)CHECK_OK(endpoint_create());
+    told = (int)CHECK_OK(endpoint_create());
+    CHECK_OK(pipe(go));
+    for (int way = 0; way < 4; way++) {
+        attack_messages(way & 1, way & 2);
+    }
+}
+
 /* The scanner sees what is there: the process's own. */
 static void scanner_sees(void) {
     test_needs_penumbra();
@@ -449,6 +564,7 @@ static const struct test_case cases[] = {
     {"after-buffers", after_buffers},
     {"after-kept-values", after_kept_values},
     {"after-exec", after_exec},
+    {"after-messages", after_messages},
     {"after-nmis", after_nmis},
     {"after-torture", after_torture},
 };
