@@ -22,7 +22,7 @@
 #include "mm/heap.h"
 #include "mm/pager.h"
 
-#define FRAMES_PER_ENTRY 2  /* of the machine's: with their nodes the names take a twentieth of memory, or so */
+#define FRAMES_PER_ENTRY 4  /* of the machine's: with their nodes the names take a thirtieth of memory, or so */
 #define EVICT_AT_ONCE    16 /* entries, when there are too many */
 #define LOOK_AT_ONCE     256
 
