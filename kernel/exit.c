@@ -128,17 +128,15 @@ enum status process_begin_exec(void) {
 
 static void give_children_to_init(struct process *process) {
     bool irq = spin_lock_irq(&processes_lock);
-    bool zombies = false;
     while (!list_empty(&process->children)) {
         struct process *child = container_of(process->children.next, struct process, sibling_link);
         list_remove(&child->sibling_link);
         child->parent = init_process;
-        zombies = zombies || child->zombie;
         list_push_back(&init_process->children, &child->sibling_link);
+        if (child->zombie)
+            process_tell_new_parent(child);
     }
     spin_unlock_irq(&processes_lock, irq);
-    if (zombies)
-        wake_all(&init_process->child_exited);
 }
 
 static void take_process_down(struct process *process) {

@@ -197,6 +197,13 @@ static struct signal_origin exit_origin(const struct process *process) {
     };
 }
 
+void process_tell_new_parent(struct process *zombie) {
+    struct signal_origin origin = exit_origin(zombie);
+    zombie->exit_signal = 17; /* SIGCHLD: what init expects */
+    signal_send_process_locked(zombie->parent, (int)zombie->exit_signal, &origin);
+    wake_all(&zombie->parent->child_exited);
+}
+
 /*
  * Tells the parent before the last thread has left its stack, so that the switch away may go straight to the parent.
  * Who collects the process waits for `left`, on another CPU a moment, on the same one never.

@@ -29,6 +29,8 @@ MUST_USE enum status process_create_kernel(const char *name, void (*entry)(void)
 
 /* The last thread is about to leave: everything of the process is taken down but stacks and tables. */
 void process_becomes_zombie(struct process *process);
+/* A zombie has got another parent, which is told of it. processes_lock held. */
+void process_tell_new_parent(struct process *zombie);
 
 /* pid 1 has left the machine (kernel/main.c). */
 void init_has_exited(int status);

@@ -6,6 +6,7 @@
  *     PENUMBRA_AUTHORITY  the authority, with the rights that the service needs
  *     PENUMBRA_STATE      a memory object that init holds, too: what must outlive the service's process
  *     PENUMBRA_KEEPER     to call init as the keeper of handles (enum keeper_label)
+ *     PENUMBRA_ARCHIVE    the boot archive as a memory object, whose pages the service may take
  *     PENUMBRA_END        to receive on: a call there asks the service to end in an orderly way
  */
 #ifndef USER_SERVICE_ABI_H

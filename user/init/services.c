@@ -23,6 +23,7 @@
 #include "user/init/console.h"
 #include "user/init/devices.h"
 #include "user/init/keeper.h"
+#include "user/lib/cpio.h"
 #include "user/lib/names.h"
 #include "user/lib/native.h"
 #include "user/lib/objects.h"
@@ -40,16 +41,18 @@ enum {
 #define SECOND_NS 1000000000ULL
 #define PAUSE_NS  10000000ULL /* after the second death; doubles */
 
-enum handle { NAMES, AUTHORITY, STATE, KEEPER, LISTEN, END, HANDLES };
+enum handle { NAMES, AUTHORITY, STATE, KEEPER, LISTEN, END, ARCHIVE, HANDLES };
 
 static const char *const variables[HANDLES] = {"PENUMBRA_NAMES",  "PENUMBRA_AUTHORITY", "PENUMBRA_STATE",
-                                               "PENUMBRA_KEEPER", "PENUMBRA_LISTEN",    "PENUMBRA_END"};
+                                               "PENUMBRA_KEEPER", "PENUMBRA_LISTEN",    "PENUMBRA_END",
+                                               "PENUMBRA_ARCHIVE"};
 
 struct service {
     const char *name;         /* of the program in /sbin */
     const char *arguments[2]; /* or NULL */
     uint32_t rights;          /* of the authority */
     bool has_state, has_end;
+    bool is_root;       /* serves the files that all others are started from, and is itself from the boot archive */
     enum device device; /* that must be there */
 
     /* From here on set while it runs. */
@@ -62,6 +65,7 @@ struct service {
 
 static struct service services[] = {
     {.name = "names", .rights = RIGHT_NAMESPACE},
+    {.name = "memfs", .has_state = true, .is_root = true},
     {.name = "pci", .rights = RIGHT_DEVICES, .device = DEVICE_ANY},
     {.name = "virtio_rng", .rights = RIGHT_DEVICES, .device = DEVICE_ENTROPY},
     {.name = "virtio_blk", .arguments = {"0"}, .rights = RIGHT_DEVICES, .device = DEVICE_DISK},
@@ -71,6 +75,7 @@ static struct service services[] = {
 enum { SERVICES = sizeof services / sizeof *services };
 
 static int keeper, names, own_authority;
+static int archive = -1; /* until the root is there */
 static bool started;
 
 static uint64_t now_ns(void) {
@@ -92,6 +97,7 @@ static void place_handles(const struct service *service) {
     given[KEEPER] = is_names ? handle_mint(keeper, RIGHT_CALL, 0) : -1;
     given[LISTEN] = is_names ? handle_mint(names, RIGHT_RECEIVE | RIGHT_NOTIFY, 0) : -1;
     given[END] = service->end != 0 ? handle_mint(service->end, RIGHT_RECEIVE, 0) : -1;
+    given[ARCHIVE] = service->is_root ? archive : -1;
     for (int i = 0; i < HANDLES; i++) {
         char number[16];
         snprintf(number, sizeof number, "%d", FIRST_HANDLE + i);
@@ -137,11 +143,31 @@ static int closed_on_exec(int fd) {
     return fd;
 }
 
+/* A program of the archive, before there are files. -1 and errno. */
+static int copy_from_archive(const char *path) {
+    static struct cpio_entry entry;
+    static char buffer[65536];
+    if (cpio_find(archive, path + 1, &entry) < 0) {
+        return -1;
+    }
+    int program = object_create(entry.bytes, -1, 0);
+    for (uint64_t at = 0; program >= 0 && at < entry.bytes;) {
+        size_t part = entry.bytes - at < sizeof buffer ? entry.bytes - at : sizeof buffer;
+        if (pread(archive, buffer, part, (off_t)(entry.content + at)) != (ssize_t)part ||
+            pwrite(program, buffer, part, (off_t)at) != (ssize_t)part) {
+            close(program);
+            return -1;
+        }
+        at += part;
+    }
+    return program;
+}
+
 /* The program is opened now: when it has to be started again its file system may be what has died. */
 static bool prepare(struct service *service) {
     char path[64];
     snprintf(path, sizeof path, "/sbin/%s", service->name);
-    int program = open(path, O_RDONLY | O_CLOEXEC);
+    int program = archive >= 0 ? copy_from_archive(path) : open(path, O_RDONLY | O_CLOEXEC);
     if (program < 0) {
         return false;
     }
@@ -283,24 +309,51 @@ static void catch_ends(void) {
     sigaction(SIGCHLD, &action, NULL);
 }
 
-bool services_start(const char *disk_path) {
+/* What services need of init, once. */
+static bool begin(void) {
+    if (started) {
+        return true;
+    }
     keeper = closed_on_exec(endpoint_create());
     names = closed_on_exec(endpoint_create());
     own_authority = closed_on_exec(authority());
     if (keeper < 0 || names < 0 || own_authority < 0) {
         return false;
     }
-    unsigned present = devices_present(own_authority);
     started = true;
     catch_ends();
     prctl(PR_ASI_DOMAIN_NEW, 0, 0, 0, 0); /* the services' and init's; without one all pay the price of distrust */
+    return true;
+}
+
+bool services_start_root(void) {
+    if (!begin() || (archive = closed_on_exec(boot_archive(own_authority))) < 0) {
+        return false;
+    }
+    bool prepared = prepare(&services[0]) && prepare(&services[1]);
+    start_what_is_due();
+    pid_t child = prepared ? call_in_child(names, NAMES_CONNECT, "root", READY_MS, 2 * READY_MS) : -1;
+    bool there = child > 0 && services_wait_for(child) == 0;
+    close(archive);
+    archive = -1;
+    return there;
+}
+
+bool services_start(const char *disk_path) {
+    if (!begin()) {
+        return false;
+    }
+    unsigned present = devices_present(own_authority);
     for (unsigned i = 0; i < SERVICES; i++) {
-        if (services[i].device == DEVICE_NONE || present & 1U << services[i].device) {
-            if (services[i].device == DEVICE_DISK && services[i].has_state) {
-                services[i].arguments[1] = disk_path;
-            }
-            prepare(&services[i]);
+        struct service *service = &services[i];
+        bool possible = service->device == DEVICE_NONE || present & 1U << service->device;
+        if (!possible || service->is_root || service->program != 0) {
+            continue;
         }
+        if (service->device == DEVICE_DISK && service->has_state) {
+            service->arguments[1] = disk_path;
+        }
+        prepare(service);
     }
     start_what_is_due();
     if (present & 1U << DEVICE_DISK) {

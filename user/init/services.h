@@ -11,6 +11,12 @@
 #include <sys/types.h>
 
 /*
+ * Starts the name server and the root's file server from the boot archive, and waits for the root's files. False: the
+ * archive was not given (the kernel made files of it), or it does not come; then there are no files.
+ */
+bool services_start_root(void);
+
+/*
  * Starts what the machine has devices for, and waits until the first disk is mounted at `disk_path`, if there is one.
  * False: this kernel has no messages, nothing was started.
  */

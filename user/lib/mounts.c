@@ -11,7 +11,7 @@
 #include "user/lib/native.h"
 #include "user/names_abi.h"
 
-int names_mount(const char *service, const char *path, const char *source, uint32_t flags, uint64_t root) {
+int names_mount_handle(const char *service, const char *path, const char *source, uint32_t flags, uint64_t root) {
     char text[512];
     int names = handle_from_environment("PENUMBRA_NAMES");
     int length = snprintf(text, sizeof text, "%s%c%s%c%s", service, '\0', path, '\0', source);
@@ -19,14 +19,21 @@ int names_mount(const char *service, const char *path, const char *source, uint3
         errno = ENAMETOOLONG;
         return -1;
     }
-    struct ipc_extra extra = {
-        .bytes = (uint64_t)(uintptr_t)text, .length = (uint32_t)length + 1, .timeout_ns = IPC_FOREVER};
+    struct ipc_extra extra = {.bytes = (uint64_t)(uintptr_t)text,
+                              .length = (uint32_t)length + 1,
+                              .timeout_ns = IPC_FOREVER,
+                              .handle_room = 1};
     struct ipc ipc = {.label = NAMES_MOUNT, .word = {flags, root}, .extra = &extra};
     if (names < 0 || ipc_call(names, &ipc) < 0) {
         return -1;
     }
-    errno = (int)ipc.label;
-    return ipc.label == 0 ? 0 : -1;
+    errno = ipc.label != 0 ? (int)ipc.label : EPROTO;
+    return ipc.label == 0 && extra.handle_room == 1 ? extra.taken_handles[0] : -1;
+}
+
+int names_mount(const char *service, const char *path, const char *source, uint32_t flags, uint64_t root) {
+    int mount = names_mount_handle(service, path, source, flags, root);
+    return mount >= 0 ? close(mount) : -1;
 }
 
 void *object_map(int object, size_t size) {

@@ -10,6 +10,9 @@
 /* Has the name server mount what `service`, a name that is registered, serves. `flags`: enum mount_flag. */
 int names_mount(const char *service, const char *path, const char *source, uint32_t flags, uint64_t root);
 
+/* The same → the mount's handle, to adopt pages and take back what is cached. While it is open the mount stays. */
+int names_mount_handle(const char *service, const char *path, const char *source, uint32_t flags, uint64_t root);
+
 /* The memory behind PENUMBRA_STATE, `size` bytes; without it, one that dies with the process. NULL: no memory. */
 void *state_memory(size_t size);
 

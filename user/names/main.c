@@ -63,7 +63,7 @@ static void connect_service(const struct ipc *ipc) {
 }
 
 /* "service\0path\0source" */
-static int mount_service(const struct ipc *ipc, size_t length) {
+static int mount_service(const struct ipc *ipc, size_t length, int *mount) {
     const char *path = memchr(text, '\0', length), *source = NULL;
     if (path != NULL && ++path < text + length) {
         source = memchr(path, '\0', (size_t)(text + length - path));
@@ -75,11 +75,20 @@ static int mount_service(const struct ipc *ipc, size_t length) {
     if (endpoint < 0) {
         return ENOENT;
     }
-    int error = mounts_add(text, path, source + 1, (uint32_t)ipc->word[0], ipc->word[1], endpoint);
+    int error = mounts_add(text, path, source + 1, (uint32_t)ipc->word[0], ipc->word[1], endpoint, mount);
     if (error == 0) {
         waiting_answer(path, endpoint);
     }
     return error;
+}
+
+static void answer_mount(const struct ipc *ipc, size_t length) {
+    int mount = -1, error = mount_service(ipc, length, &mount);
+    if (error == 0) {
+        waiting_give(ipc->token, mount);
+    } else {
+        answer(ipc->token, error, NULL, 0);
+    }
 }
 
 static void serve(struct ipc *ipc) {
@@ -93,7 +102,7 @@ static void serve(struct ipc *ipc) {
         connect_service(ipc);
         break;
     case NAMES_MOUNT:
-        answer(ipc->token, mount_service(ipc, length), NULL, 0);
+        answer_mount(ipc, length);
         break;
     case NAMES_UNMOUNT:
         answer(ipc->token, mounts_remove(text), NULL, 0);

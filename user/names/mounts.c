@@ -56,12 +56,14 @@ static int mount_it(struct mount *mount, uint64_t root, int endpoint) {
     return mount->handle >= 0 ? 0 : errno;
 }
 
-int mounts_add(const char *service, const char *path, const char *source, uint32_t flags, uint64_t root, int endpoint) {
+int mounts_add(const char *service, const char *path, const char *source, uint32_t flags, uint64_t root, int endpoint,
+               int *handle) {
     if (strlen(service) >= NAME_BYTES || strlen(path) >= PATH_BYTES || strlen(source) >= SOURCE_BYTES) {
         return ENAMETOOLONG;
     }
     struct mount *mount = find(path);
     if (mount != NULL) {
+        *handle = mount->handle;
         return strcmp(mount->record.service, service) == 0 ? attach(mount, endpoint) : EBUSY;
     }
     mount = find("");
@@ -79,6 +81,7 @@ int mounts_add(const char *service, const char *path, const char *source, uint32
         return error;
     }
     keeper_put(record_of(mount), &mount->record, sizeof mount->record, mount->handle);
+    *handle = mount->handle;
     return 0;
 }
 

@@ -7,8 +7,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Mounts, or attaches again what is mounted there by the same service. 0 or an errno. Makes the directory. */
-int mounts_add(const char *service, const char *path, const char *source, uint32_t flags, uint64_t root, int endpoint);
+/*
+ * Mounts, or attaches again what is mounted there by the same service. 0 or an errno. Makes the directory. *handle is
+ * the mount's, which stays here.
+ */
+int mounts_add(const char *service, const char *path, const char *source, uint32_t flags, uint64_t root, int endpoint,
+               int *handle);
 /* ENOENT, EBUSY. */
 int mounts_remove(const char *path);
 /* The service will not be started again: all that it has mounted is taken out. 0. */
