@@ -17,6 +17,7 @@ static struct bench_report report;
 
 static int usage(void) {
     fputs("usage: asibench [--rows=A,B…] [--modes=A,B…] [--samples=N] [--scale=X] [--csv] [--check] [--audit]\n"
+          "                [--files=DIRECTORY]\n"
           "  --scale=X  multiply the operations per sample, e.g. 0.1 for a quick look\n"
           "  --csv      print CSV after the table; ops is the number of operations measured in all samples\n"
           "  --check    end with 1 unless mode asi shows no exits and thread switch, idle and process switch their "
@@ -79,6 +80,10 @@ static bool parse_argument(struct bench_plan *plan, char *argument) {
     if ((value = option_value(argument, "--scale=")) != NULL) {
         plan->scale = strtod(value, NULL);
         return plan->scale > 0 && plan->scale <= 1000;
+    }
+    if ((value = option_value(argument, "--files=")) != NULL) {
+        bench_files_in(value);
+        return true;
     }
     static const char *const names[] = {"--csv", "--check", "--audit"};
     bool *const flags[] = {&plan->csv, &plan->check, &plan->audit};

@@ -39,6 +39,7 @@ extern const unsigned bench_row_count;
 
 /* bench_files.c */
 extern const struct bench_row bench_pread4k, bench_pread64, bench_pread64k, bench_pread1m, bench_pwrite4k;
+extern const struct bench_row bench_coldnext, bench_coldrandom, bench_fsync;
 extern const struct bench_row bench_openclose, bench_stat, bench_openmiss, bench_statmiss;
 /* bench_memory.c */
 extern const struct bench_row bench_mmapmunmap, bench_touchfree, bench_anonfault, bench_filefault, bench_cowfault,
@@ -58,6 +59,8 @@ extern const struct bench_row bench_ipc, bench_ipctrust, bench_ipc4k, bench_ipc4
  * opening.
  */
 int bench_big_file_open(void);
+/* All of these files are in this directory from now on. Before anything is opened. */
+void bench_files_in(const char *directory);
 int bench_big_file_warm(void);
 /* From now on the big file is /tmp/asibench.big.NUMBER, of this size. Before it is opened. */
 void bench_big_file_choose(unsigned number, uint64_t bytes);

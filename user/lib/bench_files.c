@@ -1,8 +1,9 @@
 /*
- * asibench rows on files: pread and pwrite at random in one big file, open+close and stat of a small one, and of names
- * that the kernel has to ask a file server for.
+ * asibench rows on files: pread and pwrite at random in one big file, warm and cold, open+close and stat of a small one,
+ * and of names that the kernel has to ask a file server for.
  *
- * Both files live in /tmp, are made by whichever mode comes first, are shared by all modes and go at the end.
+ * The files live in /tmp, or where --files= says, are made by whichever mode comes first, are shared by all modes and go
+ * at the end.
  */
 #include "user/lib/bench.h"
 #include "user/lib/native.h"
@@ -15,11 +16,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define SMALL_FILE "/tmp/asibench.small"
-
 enum { MEBIBYTE = 1 << 20, BIG_FILE_BYTES = 64 * MEBIBYTE, SMALLEST_BIG_FILE = 4 * MEBIBYTE };
 
-static char big_file_name[32] = "/tmp/asibench.big";
+static char small_file_name[96] = "/tmp/asibench.small", many_files_name[96] = "/tmp/asibench.many";
+static char big_file_name[96] = "/tmp/asibench.big";
 static uint64_t big_file_wanted = BIG_FILE_BYTES;
 static int big_file = -1;
 static uint64_t big_file_bytes;
@@ -64,6 +64,12 @@ static int fill_big_file(int file, uint64_t *size) {
 void bench_big_file_choose(unsigned number, uint64_t bytes) {
     snprintf(big_file_name, sizeof big_file_name, "/tmp/asibench.big.%u", number);
     big_file_wanted = bytes;
+}
+
+void bench_files_in(const char *directory) {
+    snprintf(big_file_name, sizeof big_file_name, "%s/asibench.big", directory);
+    snprintf(small_file_name, sizeof small_file_name, "%s/asibench.small", directory);
+    snprintf(many_files_name, sizeof many_files_name, "%s/asibench.many", directory);
 }
 
 int bench_big_file_open(void) {
@@ -122,13 +128,10 @@ void bench_big_file_close(void) {
 void bench_remove_files(void) {
     bench_big_file_close();
     unlink(big_file_name);
-    unlink(SMALL_FILE);
+    unlink(small_file_name);
 }
 
-static int data_setup(void) {
-    if (bench_big_file_open() < 0 || bench_big_file_warm() < 0) {
-        return -1;
-    }
+static int map_buffer(void) {
     char *mapped = mmap(NULL, MEBIBYTE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (mapped == MAP_FAILED) {
         return -1;
@@ -136,6 +139,10 @@ static int data_setup(void) {
     buffer = mapped;
     memset(buffer, 0x5a, MEBIBYTE);
     return 0;
+}
+
+static int data_setup(void) {
+    return bench_big_file_open() < 0 || bench_big_file_warm() < 0 || map_buffer() < 0 ? -1 : 0;
 }
 
 static void data_teardown(void) {
@@ -182,8 +189,59 @@ static int pwrite4k_run(unsigned count) {
     return 0;
 }
 
+/* --- Cold: the kernel has forgotten the file's pages before each sample, if it can have them again ---------------- */
+
+static uint64_t next_cold_page; /* each sample reads on where the one before it ended */
+
+static int cold_setup(void) { return bench_big_file_open() < 0 || map_buffer() < 0 ? -1 : 0; }
+
+static int cold_prepare(unsigned count) {
+    (void)count;
+    big_file_warm = false;
+    return fsync(big_file) < 0 ? -1 : (cache_drop(), 0); /* on Linux, and for others than the superuser, nothing is */
+}
+
+static int coldnext_run(unsigned count) {
+    for (unsigned i = 0; i < count; i++) {
+        off_t offset = (off_t)(next_cold_page++ * BENCH_PAGE % big_file_bytes);
+        if (transferred(pread(big_file, buffer, BENCH_PAGE, offset), BENCH_PAGE) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static int coldrandom_run(unsigned count) { return read_at_random(count, BENCH_PAGE); }
+
+static int fsync_run(unsigned count) {
+    for (unsigned i = 0; i < count; i++) {
+        if (pwrite4k_run(1) < 0 || fsync(big_file) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+#define COLD_ROW(name, words, repetitions)                                                                             \
+    const struct bench_row bench_##name = {                                                                            \
+        .slug = #name,                                                                                                 \
+        .title = words,                                                                                                \
+        .count = repetitions,                                                                                          \
+        .uses_file = true,                                                                                             \
+        .setup = cold_setup,                                                                                           \
+        .prepare = cold_prepare,                                                                                       \
+        .run = name##_run,                                                                                             \
+        .teardown = data_teardown,                                                                                     \
+    }
+
+COLD_ROW(coldnext, "read 4K, cold, next", 256);
+COLD_ROW(coldrandom, "read 4K, cold, random", 32);
+COLD_ROW(fsync, "pwrite 4K + fsync", 8);
+
+/* --- Names -------------------------------------------------------------------------------------------------------- */
+
 static int small_setup(void) {
-    int file = open(SMALL_FILE, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    int file = open(small_file_name, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (file < 0) {
         return -1;
     }
@@ -194,7 +252,7 @@ static int small_setup(void) {
 
 static int openclose_run(unsigned count) {
     for (unsigned i = 0; i < count; i++) {
-        int file = open(SMALL_FILE, O_RDONLY);
+        int file = open(small_file_name, O_RDONLY);
         if (file < 0 || close(file) < 0) {
             return -1;
         }
@@ -205,7 +263,7 @@ static int openclose_run(unsigned count) {
 static int stat_run(unsigned count) {
     struct stat info;
     for (unsigned i = 0; i < count; i++) {
-        if (stat(SMALL_FILE, &info) < 0) {
+        if (stat(small_file_name, &info) < 0) {
             return -1;
         }
     }
@@ -236,17 +294,15 @@ const struct bench_row bench_stat = {
 
 /* --- Names that are not cached: each is used once, after the kernel has forgotten all ----------------------------- */
 
-#define MANY_FILES "/tmp/asibench.many"
-
 static unsigned many_files; /* there are so many, 0 … */
 
 static const char *many_name(unsigned number) {
-    static char name[sizeof MANY_FILES + 16];
-    snprintf(name, sizeof name, MANY_FILES "/%06u", number);
+    static char name[sizeof many_files_name + 16];
+    snprintf(name, sizeof name, "%s/%06u", many_files_name, number);
     return name;
 }
 
-static int many_setup(void) { return mkdir(MANY_FILES, 0700); }
+static int many_setup(void) { return mkdir(many_files_name, 0700); }
 
 static int many_prepare(unsigned count) {
     for (; many_files < count; many_files++) {
@@ -258,14 +314,14 @@ static int many_prepare(unsigned count) {
     }
     cache_drop(); /* on Linux, and for others than the superuser, names stay cached */
     struct stat info;
-    return stat(MANY_FILES, &info);
+    return stat(many_files_name, &info);
 }
 
 static void many_teardown(void) {
     while (many_files > 0) {
         unlink(many_name(--many_files));
     }
-    rmdir(MANY_FILES);
+    rmdir(many_files_name);
 }
 
 static int openmiss_run(unsigned count) {
