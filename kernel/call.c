@@ -28,9 +28,9 @@ static struct thread *receiver_of(struct reception *reception) {
 
 /* `successor`: the calling thread is about to wait. */
 static void wake(struct thread *thread, bool successor) {
-    if (thread == thread_current())
-        return;
-    if (successor)
+    if (thread == thread_current()) /* or interrupted: it may have looked already, and be about to sleep */
+        thread->wake_pending = true;
+    else if (successor)
         sched_wake_successor(thread);
     else
         sched_wake(thread);
