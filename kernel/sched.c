@@ -269,6 +269,8 @@ static void switch_with(struct thread *next, const struct trap_frame *message) {
     own_queue()->successor = NULL;
     next->state = THREAD_RUNNING;
     previous->space = cpu->space;
+    if (!loads && next == cpu->idle && cpu_count > 1)
+        ephmap_flush(); /* idle may have to give the space back, and cannot ask others to flush then */
     if (loads) {
         if (tags_in_use || tlb_is_shared(cpu->loaded))
             ephmap_flush(); /* the CR3 write flushes this CPU only, or nothing */
