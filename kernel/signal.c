@@ -151,6 +151,15 @@ bool signal_killed(void) {
     return thread->exiting || process->being_killed || ((process->pending | thread->pending) & SIGNAL_BIT(SIGKILL));
 }
 
+/* What is ignored is not pending, or its default is to be ignored. */
+bool signal_fatal(void) {
+    const struct thread *thread = thread_current();
+    const struct process *process = thread->process;
+    const uint64_t pending = (process->pending | thread->pending) & ~thread->signal_mask;
+
+    return signal_killed() || (pending & ~(process->caught | process->ignored | SIGNALS_IGNORED_BY_DEFAULT)) != 0;
+}
+
 bool signal_pending(void) {
     struct thread *thread = thread_current();
 

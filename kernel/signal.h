@@ -43,6 +43,8 @@ void signal_fault(int number, int code, uint64_t address);
 bool signal_pending(void);
 /* True when the calling thread is to die: what ends even a long operation that signals do not interrupt. */
 bool signal_killed(void);
+/* The same, or a signal is pending whose default is to end the process: what ends a wait in the kernel's own name. */
+bool signal_fatal(void);
 
 /*
  * The calling thread's mask. _set: for good. _set_for_call: until the way back to user code, which delivers what the

@@ -89,7 +89,7 @@ static enum status sleep_unless(bool (*disturbed)(void), uint64_t deadline) {
 }
 
 enum status wait_sleep(uint64_t deadline) { return sleep_unless(signal_pending, deadline); }
-enum status wait_sleep_killable(uint64_t deadline) { return sleep_unless(signal_killed, deadline); }
+enum status wait_sleep_killable(uint64_t deadline) { return sleep_unless(signal_fatal, deadline); }
 
 void wait_sleep_uninterruptible(void) {
     sched_sleep(false);

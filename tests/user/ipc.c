@@ -18,6 +18,7 @@
 #include "tests/user/lib/penumbra.h"
 #include "tests/user/lib/test.h"
 #include "user/lib/native.h"
+#include "user/lib/objects.h"
 
 enum {
     ECHO = 1, /* answered with label 1000 + ECHO, the words + 1 each, the bytes turned round, the handles */
@@ -646,6 +647,36 @@ static void call_and_be_killed(int endpoint) {
     _exit(1);
 }
 
+static void note_signal(int number);
+
+static void touch_and_wait(int object) {
+    struct sigaction action = {.sa_handler = note_signal};
+    CHECK_OK(sigaction(SIGUSR1, &action, NULL));
+    volatile char *map = mmap(NULL, TEST_PAGE, PROT_READ, MAP_SHARED, object, 0);
+    CHECK((void *)map != MAP_FAILED);
+    (void)map[0]; /* the kernel calls the pager in this thread's name */
+    _exit(1);
+}
+
+/* That wait is deaf to a signal that is caught, not to one that ends the process. */
+static void killed_while_the_kernel_calls(void) {
+    int endpoint = make_endpoint(), object = (int)CHECK_OK(object_create(TEST_PAGE, endpoint, 7));
+    struct ipc_extra extra = limit();
+    struct ipc ipc = {.extra = &extra};
+    pid_t pid = start_server(object, touch_and_wait);
+    CHECK_OK(ipc_receive(endpoint, &ipc));
+    CHECK_EQ(ipc.label, PAGER_FILL);
+    CHECK_EQ(ipc.word[0], 7);
+    CHECK_OK(kill(pid, SIGUSR1));
+    int status;
+    test_sleep_ms(5);
+    CHECK_EQ(waitpid(pid, &status, WNOHANG), 0);
+    CHECK_OK(kill(pid, SIGTERM));
+    CHECK_SIGNALED(test_wait(pid), SIGTERM);
+    extra = limit();
+    CHECK_ERRNO(ipc_reply(ipc.token, &ipc), ENOENT);
+}
+
 static void client_dies_while_queued(void) {
     int endpoint = make_endpoint();
     for (int i = 0; i < 10; i++) {
@@ -887,6 +918,7 @@ static const struct test_case cases[] = {
     {"server-dies-after-its-answer", server_dies_after_its_answer},
     {"server-dies-with-calls-queued", server_dies_with_calls_queued},
     {"server-execs", server_execs},
+    {"killed-while-the-kernel-calls", killed_while_the_kernel_calls},
     {"client-dies-while-queued", client_dies_while_queued},
     {"client-dies-after-receipt", client_dies_after_receipt},
     {"closed-while-receiving", closed_while_receiving},

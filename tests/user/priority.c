@@ -124,6 +124,32 @@ static void the_urgent_preempt(void) {
     stop(spinner);
 }
 
+static void answer(int endpoint) {
+    struct ipc ipc = {0};
+    for (;;) {
+        CHECK_OK(ipc_reply_receive(endpoint, &ipc));
+    }
+}
+
+/* Two that call each other without end leave their equals a share. */
+static void calls_end_with_the_slice(void) {
+    prepare();
+    set_nice(NORMAL);
+    int endpoint = (int)CHECK_OK(endpoint_create());
+    pid_t server = start(NORMAL, answer, endpoint), spinner = start(NORMAL, spin, 0);
+    uint64_t end = test_now_ns() + 20000000000;
+    for (int turns = 0; turns < 3 && test_now_ns() < end; turns++) {
+        uint64_t before = atomic_load(&shared->spins);
+        while (atomic_load(&shared->spins) == before && test_now_ns() < end) {
+            struct ipc ipc = {0};
+            CHECK_OK(ipc_call(endpoint, &ipc));
+        }
+    }
+    CHECK(test_now_ns() < end);
+    stop(spinner);
+    stop(server);
+}
+
 /* The least urgent has little, but it has some. */
 static void nobody_starves(void) {
     prepare();
@@ -300,6 +326,7 @@ static const struct test_case cases[] = {
     {"values", values},
     {"ordinary-users", ordinary_users},
     {"the-urgent-preempt", the_urgent_preempt},
+    {"calls-end-with-the-slice", calls_end_with_the_slice},
     {"nobody-starves", nobody_starves},
     {"inversion", inversion},
     {"inversion-along-a-chain", inversion_along_a_chain},
