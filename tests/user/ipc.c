@@ -898,6 +898,79 @@ static void repeated(void) {
     stop_server(endpoint, pid);
 }
 
+/* --- Everything at once ------------------------------------------------------------------------------------------- */
+
+/* By registers, by a parcel, in two steps. */
+static void *serve_all_ways(void *argument) {
+    uint8_t buffer[5000];
+    const int endpoint = *(int *)argument;
+    struct ipc ipc = {0};
+    for (unsigned i = 0; ipc_receive(endpoint, &ipc) == 0; i++) {
+        struct ipc_extra extra = extra_with(buffer, i % 3 == 0 ? 4500 : 0, buffer, sizeof(buffer));
+        if (i % 2 == 0) {
+            ipc.extra = i % 4 == 0 ? &extra : NULL;
+            (void)ipc_reply_receive(endpoint, &ipc);
+        }
+        ipc.extra = NULL;
+        (void)ipc_reply(ipc.token, &ipc);
+        extra.length = 0;
+        ipc.extra = i % 5 == 0 ? &extra : NULL;
+    }
+    return NULL;
+}
+
+static void serve_storm(int endpoint) {
+    pthread_t thread;
+    CHECK_EQ(pthread_create(&thread, NULL, serve_all_ways, &endpoint), 0);
+    serve_all_ways(&endpoint);
+}
+
+/* Until nobody can receive any more, whatever becomes of a call. */
+static void call_all_ways(int endpoint) {
+    uint8_t buffer[5000] = {0};
+    for (unsigned i = 0;; i++) {
+        struct ipc_extra extra = extra_with(buffer, i % 7 * 700, buffer, sizeof(buffer));
+        extra.timeout_ns = i % 11 == 0 ? i % 1000 * 1000 : LIMIT_MS * 1000000ULL;
+        extra.handle_count = i % 13 == 0;
+        struct ipc ipc = {.label = ECHO, .word = {i, i}, .extra = i % 3 == 0 ? &extra : NULL};
+        if (ipc_call(endpoint, &ipc) < 0) {
+            CHECK(errno == EPIPE || errno == EMSGSIZE || errno == EMFILE || (errno == ETIMEDOUT && i % 11 == 0));
+            if (errno == EPIPE) {
+                _exit(0);
+            }
+        }
+    }
+}
+
+/* Kills at moments that are as good as random. No call hangs, and the runner finds nothing lost. */
+static void storm(void) {
+    enum { ROUNDS = 12 };
+    test_needs_penumbra();
+    for (int round = 0; round < ROUNDS; round++) {
+        int endpoint = (int)CHECK_OK(endpoint_create());
+        pid_t server = start_server(endpoint, serve_storm), clients[CLIENTS];
+        endpoint = call_only(endpoint);
+        for (int i = 0; i < CLIENTS; i++) {
+            clients[i] = start_server(endpoint, call_all_ways);
+        }
+        test_sleep_ms(round * 2);
+        for (int i = 0; i < round % CLIENTS; i++) {
+            CHECK_OK(kill(clients[i], SIGKILL));
+            int status = test_wait(clients[i]);
+            CHECK(WIFSIGNALED(status) || status == 0);
+            clients[i] = 0;
+        }
+        CHECK_OK(kill(server, SIGKILL));
+        CHECK_SIGNALED(test_wait(server), SIGKILL);
+        for (int i = 0; i < CLIENTS; i++) {
+            if (clients[i] != 0) {
+                CHECK_EXITED(test_wait(clients[i]));
+            }
+        }
+        CHECK_OK(close(endpoint));
+    }
+}
+
 static const struct test_case cases[] = {
     {"words", words},
     {"bytes", bytes},
@@ -928,5 +1001,6 @@ static const struct test_case cases[] = {
     {"nested", nested},
     {"threads-of-one-process", threads_of_one_process},
     {"repeated", repeated},
+    {"storm", storm},
 };
 TEST_MAIN(cases)
