@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 static struct bench_report report;
+static bool every_row = true; /* none was asked for by name */
 
 static int usage(void) {
     fputs("usage: asibench [--rows=A,B…] [--modes=A,B…] [--samples=N] [--scale=X] [--csv] [--check] [--audit]\n"
@@ -66,7 +67,7 @@ static char *option_value(char *argument, const char *name) {
 static bool parse_argument(struct bench_plan *plan, char *argument) {
     char *value;
     if ((value = option_value(argument, "--rows=")) != NULL) {
-        memset(plan->row_wanted, 0, sizeof plan->row_wanted);
+        every_row = false;
         return want_list(plan, value, want_row);
     }
     if ((value = option_value(argument, "--modes=")) != NULL) {
@@ -140,7 +141,6 @@ static int run_modes(const struct bench_plan *plan) {
 
 int main(int argc, char **argv) {
     static struct bench_plan plan = {.samples = 5, .scale = 1};
-    memset(plan.row_wanted, true, sizeof plan.row_wanted);
     memset(plan.mode_wanted, true, sizeof plan.mode_wanted);
     if (argc == 2 && strcmp(argv[1], "--nothing") == 0) {
         return 0; /* forkexec measures this where there is no `true` */
@@ -148,6 +148,12 @@ int main(int argc, char **argv) {
     for (int i = 1; i < argc; i++) {
         if (!parse_argument(&plan, argv[i])) {
             return usage();
+        }
+    }
+    if (every_row) {
+        const bool on_disk = bench_files_on_disk();
+        for (unsigned row = 0; row < bench_row_count; row++) {
+            plan.row_wanted[row] = on_disk || !bench_rows[row]->needs_disk;
         }
     }
     bench_set_program(argv[0]);

@@ -16,6 +16,9 @@ enum {
     BENCH_PAGE = 4096,
 };
 
+/* Who switches to whom in a row, and so what the switches owe: docs/trust.md. */
+enum bench_trust { BENCH_STRANGERS, BENCH_SOME_FRIENDS, BENCH_FRIENDS };
+
 /*
  * One row. Only run() is measured. Functions return 0, or -1 with errno; all but run may be absent.
  * `count` is how many times run() does its thing: one operation, or `operations_each` of them.
@@ -25,7 +28,9 @@ struct bench_row {
     const char *title; /* in the table, at most 21 characters */
     unsigned count;    /* at --scale=1 */
     unsigned operations_each;
-    bool uses_file; /* keeps the big file open and its views warm */
+    bool uses_file;  /* keeps the big file open and its views warm */
+    bool needs_disk; /* measured where the files are on one, or when asked for by name */
+    enum bench_trust trust;
     int (*setup)(void);
     int (*prepare)(unsigned count); /* before each sample */
     int (*run)(unsigned count);
@@ -61,6 +66,8 @@ extern const struct bench_row bench_ipc, bench_ipctrust, bench_ipc4k, bench_ipc4
 int bench_big_file_open(void);
 /* All of these files are in this directory from now on. Before anything is opened. */
 void bench_files_in(const char *directory);
+/* Whether what is in them can leave the memory: the directory is on a disk. */
+bool bench_files_on_disk(void);
 int bench_big_file_warm(void);
 /* From now on the big file is /tmp/asibench.big.NUMBER, of this size. Before it is opened. */
 void bench_big_file_choose(unsigned number, uint64_t bytes);

@@ -14,9 +14,10 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <unistd.h>
 
-enum { MEBIBYTE = 1 << 20, BIG_FILE_BYTES = 64 * MEBIBYTE, SMALLEST_BIG_FILE = 4 * MEBIBYTE };
+enum { EXT4_MAGIC = 0xef53, MEBIBYTE = 1 << 20, BIG_FILE_BYTES = 64 * MEBIBYTE, SMALLEST_BIG_FILE = 4 * MEBIBYTE };
 
 static char small_file_name[96] = "/tmp/asibench.small", many_files_name[96] = "/tmp/asibench.many";
 static char big_file_name[96] = "/tmp/asibench.big";
@@ -70,6 +71,13 @@ void bench_files_in(const char *directory) {
     snprintf(big_file_name, sizeof big_file_name, "%s/asibench.big", directory);
     snprintf(small_file_name, sizeof small_file_name, "%s/asibench.small", directory);
     snprintf(many_files_name, sizeof many_files_name, "%s/asibench.many", directory);
+}
+
+bool bench_files_on_disk(void) {
+    struct statfs info;
+    char directory[sizeof big_file_name];
+    snprintf(directory, sizeof directory, "%.*s", (int)(strrchr(big_file_name, '/') - big_file_name), big_file_name);
+    return statfs(directory, &info) == 0 && info.f_type == EXT4_MAGIC;
 }
 
 int bench_big_file_open(void) {
@@ -189,7 +197,7 @@ static int pwrite4k_run(unsigned count) {
     return 0;
 }
 
-/* --- Cold: the kernel has forgotten the file's pages before each sample, if it can have them again ---------------- */
+/* --- Cold, on a disk: the kernel has forgotten the file's pages before each sample -------------------------------- */
 
 static uint64_t next_cold_page; /* each sample reads on where the one before it ended */
 
@@ -228,6 +236,8 @@ static int fsync_run(unsigned count) {
         .title = words,                                                                                                \
         .count = repetitions,                                                                                          \
         .uses_file = true,                                                                                             \
+        .needs_disk = true,                                                                                            \
+        .trust = BENCH_SOME_FRIENDS, /* the file server and the driver */                                              \
         .setup = cold_setup,                                                                                           \
         .prepare = cold_prepare,                                                                                       \
         .run = name##_run,                                                                                             \
@@ -349,6 +359,7 @@ static int statmiss_run(unsigned count) {
         .slug = #name,                                                                                                 \
         .title = words,                                                                                                \
         .count = 100,                                                                                                  \
+        .trust = BENCH_SOME_FRIENDS, /* the file server asks others */                                                 \
         .setup = many_setup,                                                                                           \
         .prepare = many_prepare,                                                                                       \
         .run = name##_run,                                                                                             \

@@ -104,13 +104,18 @@ static int handle_run(unsigned count) {
     return call_with(count, &(struct ipc_extra){.handle_count = 1, .handles = {endpoint}, .timeout_ns = IPC_FOREVER});
 }
 
-#define IPC_ROW(name_, title_, setup_, run_, teardown_)                                                                \
-    const struct bench_row bench_##name_ = {                                                                           \
-        .slug = #name_, .title = title_, .count = 800, .setup = setup_, .run = run_, .teardown = teardown_}
+#define IPC_ROW(name_, title_, trust_, setup_, run_, teardown_)                                                        \
+    const struct bench_row bench_##name_ = {.slug = #name_,                                                            \
+                                            .title = title_,                                                           \
+                                            .count = 800,                                                              \
+                                            .trust = trust_,                                                           \
+                                            .setup = setup_,                                                           \
+                                            .run = run_,                                                               \
+                                            .teardown = teardown_}
 
-IPC_ROW(ipc, "IPC", short_setup, short_run, teardown);
-IPC_ROW(ipctrust, "IPC, trusting", short_trusted_setup, short_run, trusted_teardown);
-IPC_ROW(ipc4k, "IPC, 4 KiB", long_setup, page_run, teardown);
-IPC_ROW(ipc4ktrust, "IPC, 4 KiB, trusting", long_trusted_setup, page_run, trusted_teardown);
-IPC_ROW(ipchandle, "IPC, handle", long_setup, handle_run, teardown);
-IPC_ROW(ipchandletrust, "IPC, handle, trusting", long_trusted_setup, handle_run, trusted_teardown);
+IPC_ROW(ipc, "IPC", BENCH_STRANGERS, short_setup, short_run, teardown);
+IPC_ROW(ipctrust, "IPC, trusting", BENCH_FRIENDS, short_trusted_setup, short_run, trusted_teardown);
+IPC_ROW(ipc4k, "IPC, 4 KiB", BENCH_STRANGERS, long_setup, page_run, teardown);
+IPC_ROW(ipc4ktrust, "IPC, 4 KiB, trusting", BENCH_FRIENDS, long_trusted_setup, page_run, trusted_teardown);
+IPC_ROW(ipchandle, "IPC, handle", BENCH_STRANGERS, long_setup, handle_run, teardown);
+IPC_ROW(ipchandletrust, "IPC, handle, trusting", BENCH_FRIENDS, long_trusted_setup, handle_run, trusted_teardown);
