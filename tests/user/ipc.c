@@ -12,6 +12,8 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -971,6 +973,83 @@ static void storm(void) {
     }
 }
 
+/* --- Hostile arguments -------------------------------------------------------------------------------------------- */
+
+static uint64_t lot;
+static const char hostile_text[] = "constant";
+
+static uint64_t draw(uint64_t below) {
+    lot = lot * 6364136223846793005 + 1442695040888963407;
+    return (lot >> 33) % below;
+}
+
+static uint64_t some_address(char *page) {
+    const uint64_t choices[] = {(uintptr_t)page,    (uintptr_t)page + 4090,      0,          (uintptr_t)hostile_text,
+                                0xffff800000000000, 0x7ffffffff000 - draw(8192), UINT64_MAX, 0xffffffff80200000};
+    return choices[draw(sizeof(choices) / sizeof(choices[0]))];
+}
+
+static uint32_t some_count(void) {
+    const uint32_t choices[] = {0, 1, 4, 5, 100, 4096, 4097, 65536, 65537, UINT32_MAX, UINT32_MAX - 31};
+    return choices[draw(sizeof(choices) / sizeof(choices[0]))];
+}
+
+static void hostile_round(int endpoint, char *page) {
+    static const int handles[] = {0, -1, 4096, INT32_MAX, INT32_MIN};
+    struct ipc_extra extra = {.bytes = some_address(page),
+                              .buffer = some_address(page),
+                              .length = some_count(),
+                              .room = some_count(),
+                              .timeout_ns = draw(2) * 200000,
+                              .handle_count = draw(3) == 0 ? some_count() : 0,
+                              .handle_room = draw(3) == 0 ? some_count() : 0};
+    for (unsigned i = 0; i < IPC_HANDLES_MAX; i++) {
+        extra.handles[i] = draw(3) == 0 ? handles[draw(5)] : endpoint;
+    }
+    struct ipc ipc = {.label = (uint32_t)draw(3) - 1, .extra = draw(8) == 0 ? (void *)some_address(page) : &extra};
+    if (ipc.extra == NULL) {
+        return; /* that may take for ever */
+    }
+    switch (draw(4)) {
+    case 0:
+        (void)ipc_receive(endpoint, &ipc);
+        break;
+    case 1:
+        (void)ipc_reply_receive(endpoint, &ipc);
+        break;
+    case 2:
+        (void)ipc_reply(draw(1000), &ipc);
+        break;
+    default:
+        (void)ipc_call(endpoint, &ipc);
+    }
+    CHECK_OK(syscall(SYS_close_range, endpoint + 1, 4095, 0));
+}
+
+static void hostile(int endpoint) {
+    char *page = page_that_is(PROT_READ | PROT_WRITE);
+    const struct itimerval often = {{0, 20000}, {0, 20000}}; /* what the kernel takes for a time-out may be long */
+    struct sigaction action = {.sa_handler = note_signal};
+    CHECK_OK(sigaction(SIGALRM, &action, NULL));
+    CHECK_OK(setitimer(ITIMER_REAL, &often, NULL));
+    for (int i = 0; i < 3000; i++) {
+        hostile_round(endpoint, page);
+    }
+}
+
+/* On both sides of the calls; nobody is harmed but they. */
+static void hostile_arguments(void) {
+    int endpoint = make_endpoint();
+    pid_t pids[3];
+    for (int i = 0; i < 3; i++) {
+        lot = (uint64_t)i + 1;
+        pids[i] = start_server(endpoint, hostile);
+    }
+    for (int i = 0; i < 3; i++) {
+        CHECK_EXITED(test_wait(pids[i]));
+    }
+}
+
 static const struct test_case cases[] = {
     {"words", words},
     {"bytes", bytes},
@@ -1002,5 +1081,6 @@ static const struct test_case cases[] = {
     {"threads-of-one-process", threads_of_one_process},
     {"repeated", repeated},
     {"storm", storm},
+    {"hostile-arguments", hostile_arguments},
 };
 TEST_MAIN(cases)
