@@ -70,8 +70,8 @@ void pager_drop_clean_pages(void);
 uint64_t pager_reclaim(struct memory_object *preferred, uint64_t pages);
 
 /*
- * There is no frame left: reclaims some, or waits a while for dirty pages to be stored. Whether trying again makes sense.
- * As pager_reclaim(); may sleep.
+ * There is no frame left: reclaims some, or waits a while for dirty pages to be stored. Whether trying again makes
+ * sense. As pager_reclaim(); may sleep.
  */
 bool pager_make_room(struct memory_object *preferred);
 

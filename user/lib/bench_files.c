@@ -1,9 +1,9 @@
 /*
- * asibench rows on files: pread and pwrite at random in one big file, warm and cold, open+close and stat of a small one,
- * and of names that the kernel has to ask a file server for.
+ * asibench rows on files: pread and pwrite at random in one big file, warm and cold, open+close and stat of a small
+ * one, and of names that the kernel has to ask a file server for.
  *
- * The files live in /tmp, or where --files= says, are made by whichever mode comes first, are shared by all modes and go
- * at the end.
+ * The files live in /tmp, or where --files= says, are made by whichever mode comes first, are shared by all modes and
+ * go at the end.
  */
 #include "user/lib/bench.h"
 #include "user/lib/native.h"
