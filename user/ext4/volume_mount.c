@@ -210,16 +210,14 @@ static int mount_to_write(struct volume *volume, struct ext2_super_block *super,
         volume->cache.table = NULL;
     }
     error = error != 0 ? error : take_over(volume);
-    unsigned restored = volume->cache.running;
     error = error != 0 ? error : volume_reopen(volume);
     error = error != 0 ? error : volume_commit(volume);
     unsigned orphans = volume->orphan_count;
     if (error == 0 && !again) {
         error = orphan_free_all(volume);
     }
-    if (error == 0 && (replayed > 0 || restored > 0 || (orphans > 0 && !again))) {
-        snprintf(note, 160, "%u transactions replayed, %u blocks taken over, %u orphans %s", replayed, restored,
-                 orphans, again ? "kept" : "freed");
+    if (error == 0 && !again && (replayed > 0 || orphans > 0)) {
+        snprintf(note, 160, "%u transactions replayed, %u orphans freed", replayed, orphans);
     }
     return error;
 }

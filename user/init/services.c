@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -123,6 +124,22 @@ static _Noreturn void become(const struct service *service) {
     _exit(SERVICE_NOT_NEEDED);
 }
 
+/*
+ * For people, and for tests of what happens when it is killed: /run/NAME.pid. By a child, since the file system may be
+ * one that init has to start again.
+ */
+static void note_pid(const struct service *service) {
+    char path[64];
+    if (fork() != 0) {
+        return;
+    }
+    mkdir("/run", 0755);
+    snprintf(path, sizeof path, "/run/%s.pid", service->name);
+    int file = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+    dprintf(file, "%d\n", service->pid);
+    _exit(0);
+}
+
 static void start(struct service *service) {
     pid_t pid = fork();
     if (pid == 0) {
@@ -134,6 +151,7 @@ static void start(struct service *service) {
     }
     service->pid = pid;
     service->start_at = 0;
+    note_pid(service);
 }
 
 static int closed_on_exec(int fd) {
