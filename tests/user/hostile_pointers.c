@@ -217,6 +217,11 @@ RANGE(100, 199)
 RANGE(200, 299)
 RANGE(300, 450)
 
+static void calls_native(void) {
+    test_needs_penumbra();
+    attack_range(1001, 1063);
+}
+
 /* Numbers that are none: ENOSYS, and the kernel does not index a table with them. */
 static void unknown_numbers(void) {
     static const long numbers[] = {451 + 100, 999, 1009, 1064, 4096, 65536, 0x7fffffff, 0x80000000, -1};
@@ -226,7 +231,12 @@ static void unknown_numbers(void) {
 }
 
 static const struct test_case cases[] = {
-    {"calls-0-29", calls_0},      {"calls-30-99", calls_30},    {"calls-100-199", calls_100},
-    {"calls-200-299", calls_200}, {"calls-300-450", calls_300}, {"unknown-numbers", unknown_numbers},
+    {"calls-0-29", calls_0},
+    {"calls-30-99", calls_30},
+    {"calls-100-199", calls_100},
+    {"calls-200-299", calls_200},
+    {"calls-300-450", calls_300},
+    {"calls-native", calls_native},
+    {"unknown-numbers", unknown_numbers},
 };
 TEST_MAIN(cases)
