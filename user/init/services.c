@@ -77,7 +77,7 @@ enum { SERVICES = sizeof services / sizeof *services };
 
 static int keeper, names, own_authority;
 static int archive = -1; /* until the root is there */
-static bool started;
+static bool started, root_is_there;
 
 static uint64_t now_ns(void) {
     struct timespec now;
@@ -126,11 +126,11 @@ static _Noreturn void become(const struct service *service) {
 
 /*
  * For people, and for tests of what happens when it is killed: /run/NAME.pid. By a child, since the file system may be
- * one that init has to start again.
+ * what init is about to start again.
  */
 static void note_pid(const struct service *service) {
     char path[64];
-    if (fork() != 0) {
+    if (!root_is_there || service->pid == 0 || fork() != 0) {
         return;
     }
     mkdir("/run", 0755);
@@ -351,10 +351,12 @@ bool services_start_root(void) {
     bool prepared = prepare(&services[0]) && prepare(&services[1]);
     start_what_is_due();
     pid_t child = prepared ? call_in_child(names, NAMES_CONNECT, "root", READY_MS, 2 * READY_MS) : -1;
-    bool there = child > 0 && services_wait_for(child) == 0;
+    root_is_there = child > 0 && services_wait_for(child) == 0;
     close(archive);
     archive = -1;
-    return there;
+    note_pid(&services[0]);
+    note_pid(&services[1]);
+    return root_is_there;
 }
 
 bool services_start(const char *disk_path) {

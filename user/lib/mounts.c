@@ -19,12 +19,18 @@ int names_mount_handle(const char *service, const char *path, const char *source
         errno = ENAMETOOLONG;
         return -1;
     }
-    struct ipc_extra extra = {.bytes = (uint64_t)(uintptr_t)text,
-                              .length = (uint32_t)length + 1,
-                              .timeout_ns = IPC_FOREVER,
-                              .handle_room = 1};
-    struct ipc ipc = {.label = NAMES_MOUNT, .word = {flags, root}, .extra = &extra};
-    if (names < 0 || ipc_call(names, &ipc) < 0) {
+    struct ipc_extra extra;
+    struct ipc ipc;
+    int sent;
+    do { /* a name server that has died is started again */
+        extra = (struct ipc_extra){.bytes = (uint64_t)(uintptr_t)text,
+                                   .length = (uint32_t)length + 1,
+                                   .timeout_ns = IPC_FOREVER,
+                                   .handle_room = 1};
+        ipc = (struct ipc){.label = NAMES_MOUNT, .word = {flags, root}, .extra = &extra};
+        sent = ipc_call(names, &ipc);
+    } while (sent < 0 && (errno == EPIPE || errno == EINTR));
+    if (sent < 0) {
         return -1;
     }
     errno = ipc.label != 0 ? (int)ipc.label : EPROTO;
