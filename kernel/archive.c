@@ -6,6 +6,8 @@
  */
 #include "kernel/archive.h"
 
+#include "kernel/file_abi.h"
+#include "kernel/print.h"
 #include "kernel/string.h"
 
 #define HEAD_BYTES   110U
@@ -89,15 +91,23 @@ static enum status bad(const char **reason, const char *why) {
     return ERR_INVALID;
 }
 
-enum status archive_find(const void *archive, size_t bytes, const char *path, struct archive_entry *entry) {
+enum status archive_find(const void *archive, size_t bytes, const char *path, const void **content, size_t *length) {
+    static struct archive_entry entry; /* too large for the stack; names are metadata. Boot only */
     const char *reason;
     size_t offset = 0;
-    for (;;) {
-        enum status status = archive_next(archive, bytes, &offset, entry, &reason);
-        if (status == OK && entry->mode == 0)
-            status = ERR_NO_ENTRY;
-        if (status != OK || ((entry->mode & S_IFMT) == S_IFREG && strcmp(entry->path, path) == 0))
-            return status;
+    *content = NULL;
+    for (unsigned count = 0;; count++) {
+        enum status status = archive_next(archive, bytes, &offset, &entry, &reason);
+        if (status != OK) {
+            kprintf("archive: damaged at byte %zu of %zu: %s (after %u entries)\n", offset, bytes, reason, count);
+            return ERR_INVALID;
+        }
+        if (entry.mode == 0)
+            return *content != NULL ? OK : ERR_NO_ENTRY;
+        if ((entry.mode & S_IFMT) == S_IFREG && strcmp(entry.path, path) == 0) {
+            *content = entry.content;
+            *length = entry.bytes;
+        }
     }
 }
 

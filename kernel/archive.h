@@ -1,18 +1,16 @@
 /*
- * The initial file system: a cpio archive (newc) that the boot loader has put into memory.
+ * The first programs: a cpio archive (newc) that the boot loader has put into memory. A file server makes files of it.
  */
 #ifndef KERNEL_ARCHIVE_H
 #define KERNEL_ARCHIVE_H
 
 #include <stddef.h>
+#include <stdint.h>
 
-#include "kernel/inode.h"
+#include "kernel/status.h"
 
 struct boot_info;
 struct memory_object;
-
-/* Gives `inode` (one reference, which passes) the absolute name `path`. Boot only. */
-MUST_USE enum status names_attach_at(const char *path, struct inode *inode);
 
 /* One entry as it lies in the archive. All pointers are into the archive and within its bounds. */
 struct archive_entry {
@@ -30,11 +28,15 @@ struct archive_entry {
 MUST_USE enum status archive_next(const void *archive, size_t bytes, size_t *offset, struct archive_entry *entry,
                                   const char **reason);
 
-/* The file called `path`, an absolute path without links. ERR_NO_ENTRY, ERR_INVALID. */
-MUST_USE enum status archive_find(const void *archive, size_t bytes, const char *path, struct archive_entry *entry);
+/*
+ * What the file called `path`, an absolute path without links, holds. ERR_NO_ENTRY; ERR_INVALID: the archive is damaged
+ * somewhere, which is one clear line. Boot only.
+ */
+MUST_USE enum status archive_find(const void *archive, size_t bytes, const char *path, const void **content,
+                                  size_t *length);
 
 /*
- * Boot, root=served: takes a copy of the first program out of the archive, then makes the archive itself a memory
+ * Boot: takes a copy of the first program out of the archive, then makes the archive itself a memory
  * object for SYS_ARCHIVE. ERR_NO_ENTRY, ERR_INVALID, ERR_NO_MEMORY.
  */
 MUST_USE enum status archive_keep(const struct boot_info *info, const char *program);

@@ -18,12 +18,13 @@
 static struct memory_object *archive_object, *program_object;
 
 static enum status copy_program(const void *archive, size_t bytes, const char *program) {
-    static struct archive_entry entry; /* too large for the stack; names are metadata. Boot only */
-    enum status status = archive_find(archive, bytes, program, &entry);
+    const void *content;
+    size_t length;
+    enum status status = archive_find(archive, bytes, program, &content, &length);
     if (status == OK)
         status = object_create(&program_object);
     if (status == OK)
-        status = object_write_kernel(program_object, 0, entry.content, entry.bytes);
+        status = object_write_kernel(program_object, 0, content, length);
     return status;
 }
 

@@ -81,10 +81,7 @@ void handles_close_all(void);
 /* The first process: standard handles on the console, working directory "/". */
 MUST_USE enum status handles_init(void);
 
-/*
- * Boot: makes the kernel's own files and (unless NULL) the initial tree from a cpio newc archive. A malformed archive
- * is one clear line and ERR_INVALID.
- */
-MUST_USE enum status names_init(const void *archive, size_t bytes);
+/* Boot: makes the kernel's own names: /dev, /proc, /sys. */
+MUST_USE enum status names_init(void);
 
 #endif

@@ -37,7 +37,7 @@ static struct linux_timespec timespec_of(int64_t time) {
 
 void inode_touch_modified(struct inode *inode) {
     inode->modified = inode->changed = inode_time_now();
-    if (inode->mount != NULL && inode_is(inode, S_IFREG))
+    if (inode->mount != NULL)
         __atomic_fetch_or(&inode->unsaved, FS_SET_SIZE | FS_SET_MODIFIED | FS_SET_CHANGED, __ATOMIC_RELAXED);
 }
 void inode_touch_changed(struct inode *inode) { inode->changed = inode_time_now(); }
@@ -112,12 +112,6 @@ void inode_stat(const struct inode *inode, struct linux_stat *out) {
         return;
     }
     switch (inode->mode & S_IFMT) {
-    case S_IFREG:
-        if (inode->operations == &regular_operations) {
-            out->size = (int64_t)inode->object->size;
-            out->blocks = (int64_t)(inode->object->pages * (PAGE_SIZE / 512));
-        }
-        break;
     case S_IFDIR:
         out->size = (int64_t)(inode->directory.count + 2) * 32;
         break;

@@ -91,19 +91,12 @@ void init_has_exited(int status) {
     power_off(killed ? 128 + (status & 0x7f) : status >> 8 & 0xff);
 }
 
-/* The kernel's own names; what is in the archive a file server makes files of, or, with root=native, the kernel. */
+/* The kernel's own names. What is in the archive a file server makes files of. */
 static void make_names(const struct boot_info *info) {
-    char program[128] = INIT_PATH, root[16] = "native";
+    char program[128] = INIT_PATH;
     option_get("init", program, sizeof program);
-    option_get("root", root, sizeof root);
-    if (strcmp(root, "served") == 0) {
-        if (names_init(NULL, 0) != OK || archive_keep(info, program) != OK)
-            stop("no first program: the archive is unusable", "");
-        return;
-    }
-    if (names_init(physmap_address(info->module_base), info->module_size) != OK)
-        stop("no files: the archive is unusable", "");
-    mm_release_module(info);
+    if (names_init() != OK || archive_keep(info, program) != OK)
+        stop("no first program: the archive is unusable", "");
 }
 
 void kernel_main(const struct boot_info *info) {

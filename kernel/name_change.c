@@ -1,5 +1,5 @@
 /*
- * Changes in directories of file servers, and which changes are whose.
+ * Changes in directories of file servers. The kernel's own directories change for nobody (permit_change()).
  *
  * A change takes the directory's mutex, asks the server, and puts what it answered into the cache before it lets go: so
  * the server sees the changes of a directory one after the other, and look-ups come before or after each. A rename
@@ -116,22 +116,6 @@ static enum status make_served(struct place *place, uint32_t mode, const char *t
     return status;
 }
 
-static enum status make_own(const struct path_walk *walk, uint32_t mode, const char *target, struct inode **out) {
-    enum status status;
-    if (target != NULL)
-        status = names_new_link(target, out);
-    else if ((mode & S_IFMT) == S_IFDIR)
-        status = names_new_directory(mode & S_PERMISSIONS, out);
-    else
-        status = names_new_file(mode & S_PERMISSIONS, out);
-    if (status != OK)
-        return status;
-    status = names_attach(walk, *out);
-    if (status != OK)
-        inode_unref(*out); /* nothing but this refers to it: no pages yet */
-    return status;
-}
-
 enum status change_make(const struct path_walk *walk, uint32_t mode, const char *target, struct inode **out) {
     struct place place;
     if (walk->inode != NULL || walk->last != LAST_NAME)
@@ -139,8 +123,6 @@ enum status change_make(const struct path_walk *walk, uint32_t mode, const char 
     enum status status = permit_change(walk->directory);
     if (status != OK)
         return status;
-    if (walk->directory->mount == NULL)
-        return make_own(walk, mode, target, out);
     note_place(&place, walk);
     spin_unlock(&names_lock);
     status = make_served(&place, mode, target, out);
@@ -182,8 +164,8 @@ enum status change_link(const struct path_walk *walk, struct inode *inode) {
         status = ERR_CROSS_DEVICE;
     if (status == OK && inode->links == 0)
         status = ERR_NO_ENTRY; /* what was unlinked does not come back */
-    if (status != OK || inode->mount == NULL)
-        return status == OK ? names_attach(walk, inode) : status;
+    if (status != OK)
+        return status;
     note_place(&place, walk);
     spin_unlock(&names_lock);
     status = link_served(&place, inode);
@@ -251,14 +233,11 @@ static enum status check_removal(const struct path_walk *walk, bool directory) {
     return permit_removal(walk->directory, walk->inode);
 }
 
-enum status change_remove(const struct path_walk *walk, bool directory, struct inode **dropped) {
+enum status change_remove(const struct path_walk *walk, bool directory) {
     struct place place;
     enum status status = check_removal(walk, directory);
-    *dropped = NULL;
     if (status != OK)
         return status;
-    if (walk->directory->mount == NULL)
-        return directory ? names_remove_directory(walk, dropped) : names_remove_file(walk, dropped);
     note_place(&place, walk);
     spin_unlock(&names_lock);
     status = remove_served(&place, directory);
@@ -357,18 +336,16 @@ static enum status permit_rename(const struct path_walk *from, const struct path
     return status;
 }
 
-enum status change_rename(const struct path_walk *from, const struct path_walk *to, bool replace,
-                          struct inode **dropped) {
+enum status change_rename(const struct path_walk *from, const struct path_walk *to, bool replace) {
     struct place from_place, to_place;
     struct mount *mount = from->directory->mount;
-    *dropped = NULL;
     if (from->last == LAST_NAME && to->last == LAST_NAME && mount != to->directory->mount)
         return ERR_CROSS_DEVICE;
     enum status status = names_check_rename(from, to, replace);
     if (status == OK)
         status = permit_rename(from, to);
-    if (status != OK || mount == NULL)
-        return status == OK ? names_rename(from, to, replace, dropped) : status;
+    if (status != OK)
+        return status;
     note_place(&from_place, from);
     note_place(&to_place, to);
     spin_unlock(&names_lock);

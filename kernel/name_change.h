@@ -18,11 +18,10 @@ MUST_USE enum status change_make(const struct path_walk *walk, uint32_t mode, co
 /* One more name for a file. The caller has a reference on it. ERR_CROSS_DEVICE. */
 MUST_USE enum status change_link(const struct path_walk *walk, struct inode *inode);
 
-/* Removes the name of a file, or of a directory. *dropped: a reference to drop without the lock, or NULL. */
-MUST_USE enum status change_remove(const struct path_walk *walk, bool directory, struct inode **dropped);
+/* Removes the name of a file, or of a directory. */
+MUST_USE enum status change_remove(const struct path_walk *walk, bool directory);
 
 /* ERR_CROSS_DEVICE. ERR_NOT_CACHED: others were faster, walk again. */
-MUST_USE enum status change_rename(const struct path_walk *from, const struct path_walk *to, bool replace,
-                                   struct inode **dropped);
+MUST_USE enum status change_rename(const struct path_walk *from, const struct path_walk *to, bool replace);
 
 #endif

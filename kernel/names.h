@@ -58,27 +58,15 @@ const char *link_target(const struct inode *link);
 MUST_USE enum status names_make_root(void);
 
 /*
- * Makes an inode of the type in `mode`, owned by the caller's uid, with an empty object where it is a regular file.
- * One reference. ERR_NO_MEMORY.
+ * The kernel's own names, at boot: an inode of that kind, owned by user 0, with one reference; and the name that a walk
+ * did not find for it. names_lock held for the latter. ERR_NO_MEMORY, ERR_EXISTS.
  */
-MUST_USE enum status names_new_file(uint32_t mode, struct inode **out);
 MUST_USE enum status names_new_directory(uint32_t mode, struct inode **out);
 MUST_USE enum status names_new_link(const char *target, struct inode **out);
-
-/*
- * Changes to the tree, at the place where a walk ended. names_lock held. They validate, then commit: an error changes
- * nothing.
- *
- * attach: gives `inode` the name that the walk did not find. ERR_EXISTS, ERR_NO_ENTRY (the directory was removed),
- * ERR_NO_MEMORY. remove_*: *dropped is the reference that the name had. rename: likewise, for what the new name named
- * before, or NULL; check_rename: whether the two places allow it, in any file system.
- */
 MUST_USE enum status names_attach(const struct path_walk *walk, struct inode *inode);
-MUST_USE enum status names_remove_file(const struct path_walk *walk, struct inode **dropped);
-MUST_USE enum status names_remove_directory(const struct path_walk *walk, struct inode **dropped);
+
+/* Whether the two places allow a rename, as far as no server has to be asked. names_lock held. */
 MUST_USE enum status names_check_rename(const struct path_walk *from, const struct path_walk *to, bool replace);
-MUST_USE enum status names_rename(const struct path_walk *from, const struct path_walk *to, bool replace,
-                                  struct inode **dropped);
 
 /*
  * Writes the absolute path of a directory, or of `name` in it (NULL: of itself), at the END of buffer[0..size); *text

@@ -3,11 +3,14 @@
  *
  * Locks: names_lock, taken inside. Boot only: one thread, so what a walk found still holds when the lock is taken anew.
  */
-#include "kernel/archive.h"
 #include "kernel/device.h"
+#include "kernel/file.h"
+#include "kernel/name_cache.h"
 #include "kernel/names.h"
+#include "kernel/node.h"
+#include "kernel/print.h"
 
-enum status names_attach_at(const char *path, struct inode *inode) {
+static enum status names_attach_at(const char *path, struct inode *inode) {
     struct path_walk walk;
     spin_lock(&names_lock);
     enum status status = path_walk(root_inode, path, NULL, WALK_PARENT, &walk);
@@ -54,4 +57,26 @@ enum status names_make_symlink(const char *path, const char *target) {
     struct inode *inode;
     enum status status = names_new_link(target, &inode);
     return status == OK ? names_attach_at(path, inode) : status;
+}
+
+/* What the root has so far is the kernel's own, and seen whatever is mounted there. */
+static void pin_own_names(void) {
+    struct directory_entry *entry;
+    for (uint64_t slot = 0; (entry = directory_at(&root_inode->directory, slot)) != NULL; slot = entry->slot + 1)
+        entry->pinned = true;
+}
+
+enum status names_init(void) {
+    nodes_init();
+    cache_init();
+    enum status status = names_make_root();
+    if (status == OK)
+        status = devices_init();
+    if (status == OK)
+        status = procfs_init();
+    pin_own_names();
+    if (status != OK) {
+        kprintf("names: cannot make the first files: %s\n", status_name(status));
+    }
+    return status;
 }

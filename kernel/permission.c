@@ -38,7 +38,7 @@ bool permitted_as_owner(const struct inode *inode) {
 enum status permit_change(const struct inode *directory) {
     if (!permitted(directory, MAY_WRITE | MAY_EXECUTE))
         return ERR_ACCESS;
-    return mount_writable(directory->mount);
+    return directory->mount != NULL ? mount_writable(directory->mount) : ERR_READ_ONLY;
 }
 
 enum status permit_removal(const struct inode *directory, const struct inode *inode) {

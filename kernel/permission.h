@@ -20,7 +20,7 @@ bool permitted_as_owner(const struct inode *inode);
 /* Whether it is user 0. */
 bool permitted_as_root(void);
 
-/* Names may be made and removed in the directory: ERR_ACCESS, ERR_READ_ONLY. */
+/* Names may be made and removed in the directory: ERR_ACCESS, ERR_READ_ONLY (also: it is the kernel's own). */
 MUST_USE enum status permit_change(const struct inode *directory);
 /* This one may be removed from there (a sticky directory: by its owner): ERR_NOT_PERMITTED besides. */
 MUST_USE enum status permit_removal(const struct inode *directory, const struct inode *inode);

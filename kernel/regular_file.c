@@ -195,9 +195,7 @@ enum status regular_resize(struct inode *inode, uint64_t size) {
     if (status != OK)
         return status;
     mutex_lock(&inode->lock);
-    status = inode->mount != NULL ? resize_served(inode, size) : resize_object(inode, size);
-    if (status == OK && inode->mount == NULL) /* a server has said so itself */
-        inode_touch_modified(inode);
+    status = resize_served(inode, size);
     mutex_unlock(&inode->lock);
     return status == ERR_NO_MEMORY ? ERR_NO_SPACE : status;
 }

@@ -49,18 +49,15 @@ enum status sys_mkdirat(struct syscall *call) {
 static enum status remove_name(int dirfd, vaddr_t address, bool directory) {
     struct path path;
     struct path_walk walk;
-    struct inode *dropped = NULL;
     enum status status = path_begin(&path, dirfd, address, 0);
     if (status != OK)
         return status;
     spin_lock(&names_lock);
     status = path_resolve(&path, WALK_PARENT, &walk);
     if (status == OK)
-        status = change_remove(&walk, directory, &dropped);
+        status = change_remove(&walk, directory);
     spin_unlock(&names_lock);
     path_end(&path);
-    if (dropped != NULL)
-        inode_unref(dropped);
     return status;
 }
 
@@ -141,7 +138,6 @@ static enum status walk_both(struct path *from, struct path *to, struct path_wal
 
 static enum status rename_walked(struct path *from, struct path *to, bool replace) {
     struct path_walk walks[2];
-    struct inode *dropped = NULL;
     enum status status;
     spin_lock(&names_lock);
     do {
@@ -149,11 +145,9 @@ static enum status rename_walked(struct path *from, struct path *to, bool replac
         path_forget_answers(to);
         status = walk_both(from, to, walks);
         if (status == OK)
-            status = change_rename(&walks[0], &walks[1], replace, &dropped);
+            status = change_rename(&walks[0], &walks[1], replace);
     } while (status == ERR_NOT_CACHED);
     spin_unlock(&names_lock);
-    if (dropped != NULL)
-        inode_unref(dropped);
     return full(status);
 }
 

@@ -268,8 +268,13 @@ int main(int argc, char **argv) {
     setenv("TERM", "vt100", 0);
     read_cmdline(argv + 1);
     for_each_word(note_setting);
-    with_services = getpid() == 1 && services_start_root();
-    bool console_serves = getpid() == 1 && console_start(strcmp(prompt, "1") == 0 || strcmp(run, "shell") == 0);
+    const bool first = getpid() == 1;
+    with_services = first && services_start_root();
+    if (first && !with_services) {
+        fprintf(stderr, "init: the root's file server does not come\n");
+        return STATUS_NOT_STARTED;
+    }
+    bool console_serves = first && console_start(strcmp(prompt, "1") == 0 || strcmp(run, "shell") == 0);
     with_services |= services_wanted() && services_start(disk);
     int status = plan() ? run_program(arguments) : STATUS_NOT_STARTED;
     if (strcmp(prompt, "1") == 0) {

@@ -11,8 +11,8 @@
 #include <sys/types.h>
 
 /*
- * Starts the name server and the root's file server from the boot archive, and waits for the root's files. False: the
- * archive was not given (the kernel made files of it), or it does not come; then there are no files.
+ * Starts the name server and the root's file server from the boot archive, and waits for the root's files. False:
+ * they do not come.
  */
 bool services_start_root(void);
 
