@@ -125,13 +125,12 @@ static _Noreturn void serve(void) {
     static uint8_t request[OPERATION_BYTES], reply[OPERATION_BYTES];
     struct ipc_extra extra = {0};
     struct ipc ipc = {.extra = &extra};
-    for (bool idle = false;;) {
+    for (;;) {
         extra.buffer = (uint64_t)(uintptr_t)request;
         extra.room = sizeof request;
         extra.handle_room = 0;
-        extra.timeout_ns = idle ? IPC_FOREVER : IDLE_NS;
+        extra.timeout_ns = state_is_tidy(&state) ? IPC_FOREVER : IDLE_NS;
         if (ipc_reply_receive(endpoint, &ipc) == 0) {
-            idle = false;
             if (ipc.label != IPC_NOTIFICATION) {
                 answer(&ipc, request, reply);
             }
@@ -139,7 +138,6 @@ static _Noreturn void serve(void) {
         }
         if (errno == ETIMEDOUT) {
             tidy();
-            idle = true;
         } else if (errno != EINTR) {
             fail("receive", errno, 1);
         }

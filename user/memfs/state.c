@@ -187,6 +187,10 @@ static uint64_t least_ready(const struct state *state) {
     return ((end + GROWTH - 1) / GROWTH * GROWTH - LOG_BYTES) / CELL_BYTES;
 }
 
+bool state_is_tidy(const struct state *state) {
+    return state->cells[state->cells[0].header.used - 1].free.kind != CELL_FREE && state->ready <= least_ready(state);
+}
+
 bool state_tidy(struct state *state) {
     uint32_t used = state->cells[0].header.used;
     for (unsigned i = 0; i < TIDY_CELLS && state->cells[used - 1].free.kind == CELL_FREE; i++) {

@@ -135,6 +135,7 @@ void state_read_text(const struct state *state, uint32_t number, char *bytes, si
  * no change is being put together.
  */
 bool state_tidy(struct state *state);
+bool state_is_tidy(const struct state *state);
 
 /* False: it had failed, nothing was changed. */
 bool state_commit(struct state *state);
