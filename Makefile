@@ -178,8 +178,8 @@ $(TEST_LIB): $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/user/lib/*.c))
 	$(call SAY,archive,$@) $(AR) rcsD $@ $^
 
 LINK_PROGRAM = $(call SAY,program,$@) mkdir -p $(@D) $(BUILD)/deps; \
-               $(PROGRAM_CC) $(USER_CFLAGS) -MMD -MP -MF $(BUILD)/deps/$(notdir $(@D))-$(@F).d -MT $@ $(filter %.c %.a,$^) \
-               $(PROGRAM_LIBRARIES) -o $@
+               $(PROGRAM_CC) $(USER_CFLAGS) -MMD -MP -MF $(BUILD)/deps/$(notdir $(@D))-$(@F).d -MT $@ \
+               $(filter %.c %.a,$^) $(PROGRAM_LIBRARIES) -o $@
 PROGRAM_CC = $(MUSL_CC)
 
 $(ROOT)/bin/%: user/%.c $(USER_LIB)

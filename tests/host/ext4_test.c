@@ -15,19 +15,19 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "tests/host/ext4_calls.h"
+#include "tests/host/ext4_test.h"
 #include "user/ext4/content.h"
 
 static const char *place;
 static unsigned seed;
 
-static const char *image(const char *name) {
+const char *image(const char *name) {
     static char path[256];
     snprintf(path, sizeof path, "%s/%s.img", place, name);
     return path;
 }
 
-__attribute__((format(printf, 1, 2))) static int shell(const char *format, ...) {
+int shell(const char *format, ...) {
     char command[1024];
     va_list arguments;
     va_start(arguments, format);
@@ -37,7 +37,7 @@ __attribute__((format(printf, 1, 2))) static int shell(const char *format, ...) 
     return WIFEXITED(status) ? WEXITSTATUS(status) : 255;
 }
 
-static struct test_disk *make_disk(const char *name, const char *options, unsigned megabytes) {
+struct test_disk *make_disk(const char *name, const char *options, unsigned megabytes) {
     if (shell("rm -f %s; mke2fs -q -F -t ext4 %s %s %uM >/dev/null 2>&1", image(name), options, image(name),
               megabytes) != 0) {
         fail("mke2fs %s", options);
@@ -45,7 +45,7 @@ static struct test_disk *make_disk(const char *name, const char *options, unsign
     return test_disk_load(image(name));
 }
 
-static void check_clean(const struct test_disk *disk, const char *what) {
+void check_clean(const struct test_disk *disk, const char *what) {
     test_disk_save(disk, image("check"));
     if (shell("e2fsck -fn %s > %s/fsck.log 2>&1", image("check"), place) != 0) {
         shell("cat %s/fsck.log >&2; cp %s %s/failed.img", place, image("check"), place);
@@ -53,7 +53,7 @@ static void check_clean(const struct test_disk *disk, const char *what) {
     }
 }
 
-static void mount(struct volume *volume, struct test_disk *disk, void *memory) {
+void mount_volume(struct volume *volume, struct test_disk *disk, void *memory) {
     char note[160];
     int error = volume_mount(volume, &disk->disk, memory, note);
     if (error != 0) {
@@ -62,14 +62,14 @@ static void mount(struct volume *volume, struct test_disk *disk, void *memory) {
     }
 }
 
-static void unmount(struct volume *volume) {
+void unmount_volume(struct volume *volume) {
     if (volume_unmount(volume) != 0) {
         fail("unmount");
     }
     volume_destroy(volume);
 }
 
-static void *shared(size_t size) { return mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0); }
+void *shared_memory(size_t size) { return mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0); }
 
 static void fresh_model(struct model *model) {
     *model = (struct model){.next_id = 1, .next_version = 1};
@@ -121,7 +121,7 @@ struct progress {
 
 static void run_until_killed(struct test_disk *disk, void *memory, struct progress *progress) {
     struct volume volume;
-    mount(&volume, disk, memory);
+    mount_volume(&volume, disk, memory);
     for (;;) {
         struct model *next = &progress->models[!progress->current];
         *next = progress->models[progress->current];
@@ -157,16 +157,16 @@ static void kill_at_random(struct test_disk *disk, void *memory, struct progress
 
 static void test_kills(const char *options, unsigned rounds) {
     struct test_disk *disk = make_disk("kills", options, 24);
-    void *memory = shared(survivor_size(4096));
-    struct progress *progress = shared(sizeof *progress);
+    void *memory = shared_memory(survivor_size(4096));
+    struct progress *progress = shared_memory(sizeof *progress);
     struct volume volume;
-    mount(&volume, disk, memory);
+    mount_volume(&volume, disk, memory);
     start_empty(&volume, &progress->models[1]);
     progress->done = progress->chosen = progress->current = 1;
     volume_destroy(&volume);
     for (unsigned round = 1; round <= rounds; round++, seed++) {
         kill_at_random(disk, memory, progress);
-        mount(&volume, disk, memory);
+        mount_volume(&volume, disk, memory);
         struct model *model = &progress->models[progress->current];
         if (progress->chosen > progress->done) {
             run_operation(&volume, model, &progress->op);
@@ -179,7 +179,7 @@ static void test_kills(const char *options, unsigned rounds) {
         }
         check_against(&volume, model, true, "after a kill");
         if (round % 10 == 0) {
-            unmount(&volume);
+            unmount_volume(&volume);
             forget_orphans(model);
             check_clean(disk, "after kills");
         } else {
@@ -257,12 +257,12 @@ static void store_all_again(struct volume *volume, struct model *model) {
 
 static void test_power_cuts(const char *options, unsigned rounds) {
     struct test_disk *disk = make_disk("cuts", options, 24);
-    void *memory = shared(survivor_size(4096));
+    void *memory = shared_memory(survivor_size(4096));
     struct model *states = calloc(STATES_MAX, sizeof *states);
     struct volume volume;
     uint64_t request = 1;
     unsigned promised = 0;
-    mount(&volume, disk, memory);
+    mount_volume(&volume, disk, memory);
     start_empty(&volume, &states[0]);
     volume_commit(&volume);
     for (unsigned round = 1; round <= rounds; round++, seed++) {
@@ -282,7 +282,7 @@ static void test_power_cuts(const char *options, unsigned rounds) {
                 fail("after a power cut e2fsck is not content (seed %u)", seed);
             }
         }
-        mount(&volume, disk, memory);
+        mount_volume(&volume, disk, memory);
         if (!find_state(&volume, states, count, &found)) {
             fail("after a power cut: none of %u states is there; the promised one: %s (seed %u)", count,
                  compare_names(&volume, &states[0]), seed);
@@ -299,10 +299,10 @@ static void test_power_cuts(const char *options, unsigned rounds) {
         struct op sync = {.operation = OP_SYNC};
         run_operation(&volume, &states[0], &sync);
         if (round % 10 == 0) {
-            unmount(&volume);
+            unmount_volume(&volume);
             forget_orphans(&states[0]);
             check_clean(disk, "after power cuts");
-            mount(&volume, disk, memory);
+            mount_volume(&volume, disk, memory);
         }
     }
     volume_destroy(&volume);
@@ -324,6 +324,7 @@ int main(int argc, char **argv) {
     unsigned rounds = argc > 2 ? (unsigned)atoi(argv[2]) : 20;
     seed = getenv("SEED") != NULL ? (unsigned)atoi(getenv("SEED")) : 1;
     setvbuf(stdout, NULL, _IOLBF, 0);
+    test_cases();
     for (unsigned kind = 0; kind < sizeof kinds / sizeof *kinds; kind++) {
         test_kills(kinds[kind], rounds);
         test_power_cuts(kinds[kind], rounds);

@@ -48,7 +48,7 @@ static void needs_services(void) {
     srand((unsigned)getpid());
 }
 
-/* --- Writers: records with a number and a sum, over and over, some of them synced ---------------------------------- */
+/* --- Writers: records with a number and a sum, over and over, some of them synced --------------------------------- */
 
 struct record {
     uint32_t writer, number, sum, words[RECORD / 4 - 3];
@@ -97,7 +97,7 @@ static void check_records(unsigned writer) {
     CHECK_OK(close(file));
 }
 
-/* --- Churn: each name is made, linked, renamed and removed; nothing may be done twice or not at all ----------------- */
+/* --- Churn: each name is made, linked, renamed and removed; nothing may be done twice or not at all --------------- */
 
 static void churn_once(unsigned number) {
     char name[64], other[64];
@@ -129,7 +129,7 @@ static void churn(void) {
     CHECK_OK(rmdir("/mnt/churn"));
 }
 
-/* --- Killing ------------------------------------------------------------------------------------------------------- */
+/* --- Killing ------------------------------------------------------------------------------------------------------ */
 
 /* 0: it is not there yet. */
 static pid_t pid_of(const char *service) {

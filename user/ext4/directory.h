@@ -5,7 +5,8 @@
  * directory that is in use, so that a look-up reads one block, and how much room each block has. Directories that
  * Linux has indexed (htree) are read as they are; the first new name makes a plain list of one, which Linux reads, too.
  *
- * `number` is the directory's. All are called with the volume's lock held; those that change something are part of an operation. 0 or an errno.
+ * `number` is the directory's. All are called with the volume's lock held; those that change something are part of an
+ * operation. 0 or an errno.
  */
 #ifndef USER_EXT4_DIRECTORY_H
 #define USER_EXT4_DIRECTORY_H

@@ -1,6 +1,7 @@
 /*
  * Mounting and unmounting: the journal first, then what an earlier process left in memory, then libext2fs, then
- * orphans. Nothing that the disk says is believed unchecked: libext2fs checks sums and structures, here are features and bounds.
+ * orphans. Nothing that the disk says is believed unchecked: libext2fs checks sums and structures, here are features
+ * and bounds.
  * Guard: nobody else uses the volume yet, or any more.
  */
 #include <errno.h>

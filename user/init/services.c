@@ -2,8 +2,8 @@
  * The table of services, and what keeps them going. See services.h.
  *
  * A service inherits its handles under fixed numbers, which its environment names. One that ends is started again, at
- * once at first, later after a pause that doubles; one that ends by itself DEATHS_MAX times within a second is given up,
- * and what it had mounted says EIO from then on. A kill counts as somebody's wish and not against it.
+ * once at first, later after a pause that doubles; one that ends by itself DEATHS_MAX times within a second is given
+ * up, and what it had mounted says EIO from then on. A kill counts as somebody's wish and not against it.
  */
 #include "user/init/services.h"
 

@@ -1,8 +1,8 @@
 /*
  * The name server (user/names_abi.h): who serves what, and what is mounted where.
  *
- * It is found by the endpoint that init made and keeps, so a call that comes while it is being started again waits. What
- * it has of others, endpoints and mounts, init keeps, too (user/service_abi.h): a new process begins with them.
+ * It is found by the endpoint that init made and keeps, so a call that comes while it is being started again waits.
+ * What it has of others, endpoints and mounts, init keeps, too (user/service_abi.h): a new process begins with them.
  *
  * Environment: PENUMBRA_LISTEN (where calls come), PENUMBRA_AUTHORITY (names), PENUMBRA_KEEPER. One thread.
  */
