@@ -43,8 +43,10 @@ void path_begin_text(struct path *path, const char *text);
  */
 MUST_USE enum status path_resolve(struct path *path, unsigned flags, struct path_walk *walk);
 
-/* Before a walk is tried again because others were faster: what servers said for this path alone is forgotten. names_lock
- * held, but not meanwhile. */
+/*
+ * Before a walk is tried again because others were faster: what servers said for this path alone is forgotten.
+ * names_lock held, but not meanwhile.
+ */
 void path_forget_answers(struct path *path);
 
 /* The same, and it must exist: ERR_NO_ENTRY. */

@@ -33,7 +33,7 @@ static size_t version_text(char *to, size_t size) {
 static size_t mounts_text(char *to, size_t size) {
     struct mount_state state;
     struct mount *mount;
-    size_t used = format_string(to, size, "rootfs / tmpfs rw 0 0\nproc /proc proc rw 0 0\n");
+    size_t used = format_string(to, size, "proc /proc proc rw 0 0\n");
     for (unsigned index = 0; (mount = mount_at(index)) != NULL; index++) {
         mount_describe(mount, &state);
         mount_unref(mount);

@@ -369,7 +369,7 @@ static void adopts(void) {
     served_end(served);
 }
 
-/* --- Files whose pages the server has ------------------------------------------------------------------------------ */
+/* --- Files whose pages the server has ----------------------------------------------------------------------------- */
 
 static struct served *paged_tree(const char *name, uint64_t size) {
     struct served *served = served_create();
@@ -464,7 +464,7 @@ static void paged_and_mapped(void) {
     served_end(served);
 }
 
-/* --- Races --------------------------------------------------------------------------------------------------------- */
+/* --- Races -------------------------------------------------------------------------------------------------------- */
 
 enum { RACERS = 4, RACE_ROUNDS = 150 };
 
@@ -811,6 +811,31 @@ static void bad_mounts(void) {
     served_end(served);
 }
 
+/* What the kernel itself has, seen in the root of whatever is mounted there. */
+static void kernels_own(void) {
+    struct stat status, root;
+    bool repeated;
+    char place[64];
+    test_needs_penumbra();
+    CHECK_ERRNO(mkdir("/dev/new", 0700), EROFS);
+    CHECK_ERRNO(open("/proc/new", O_CREAT | O_WRONLY, 0600), EROFS);
+    CHECK_ERRNO(unlink("/dev/null"), EROFS);
+    CHECK_ERRNO(symlink("x", "/proc/self/x"), EROFS);
+    CHECK_ERRNO(rename("/dev/null", "/dev/zero"), EROFS);
+    CHECK_ERRNO(rename("/dev/null", "/tmp/null"), EXDEV);
+    CHECK_ERRNO(rmdir("/dev"), EBUSY);
+    CHECK_ERRNO(mkdir("/dev", 0700), EEXIST);
+    CHECK_OK(stat("/", &root));
+    CHECK_OK(stat("/dev/..", &status));
+    CHECK(status.st_ino == root.st_ino && status.st_dev == root.st_dev);
+    CHECK_OK(stat("/dev/../tmp/../proc/self/../../tests", &status));
+    CHECK_OK(chdir("/proc/self"));
+    CHECK(getcwd(place, sizeof(place)) != NULL && strcmp(place, "/proc/self") == 0);
+    CHECK_OK(chdir("../.."));
+    CHECK(getcwd(place, sizeof(place)) != NULL && strcmp(place, "/") == 0);
+    CHECK(count_entries("/", &repeated) >= 8); /* . .. dev proc sys bin sbin tests tmp */
+}
+
 static void read_only(void) {
     struct served *served = served_create();
     struct stat status;
@@ -858,6 +883,7 @@ static const struct test_case cases[] = {
     {"taken-out-in-use", taken_out_in_use},
     {"bad-mounts", bad_mounts},
     {"read-only", read_only},
+    {"kernels-own", kernels_own},
 };
 
 TEST_MAIN(cases)
