@@ -162,7 +162,7 @@ static enum status copy_in_page(struct grant *grant, bool readable, uint64_t off
 }
 
 enum status grant_copy(struct file *file, uint64_t offset, vaddr_t user, size_t bytes, bool into) {
-    struct grant *grant = grant_of(file);
+    struct grant *grant = file->target;
     uint64_t size = (uint64_t)grant->count << PAGE_SHIFT;
     enum status status = OK;
 

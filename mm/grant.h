@@ -45,8 +45,8 @@ MUST_USE enum status grant_lend(struct grant *grant);
 void grant_take_back(struct grant *grant);
 
 /*
- * Copies between the frames, from byte `offset` on, and user memory at `user`. The caller has checked the file's
- * rights. ERR_INVALID (not within the grant), ERR_FAULT, ERR_BROKEN_PIPE (it has ended). May sleep.
+ * Copies between the frames, from byte `offset` on, and user memory at `user`. The file is a grant's, and the caller
+ * has checked its rights. ERR_INVALID (not within the grant), ERR_FAULT, ERR_BROKEN_PIPE (it has ended). May sleep.
  */
 MUST_USE enum status grant_copy(struct file *file, uint64_t offset, vaddr_t user, size_t bytes, bool into);
 
