@@ -242,7 +242,7 @@ enum status iommu_domain_create(uint32_t function, struct iommu_domain **out) {
 
 void iommu_domain_destroy(struct iommu_domain *domain) {
     spin_lock(&iommu_lock);
-    uint64_t *context = context_of(domain->function);
+    uint64_t *context = &contexts[domain->function >> 8][2 * (domain->function & 0xff)]; /* made with the domain */
     set_entry(&context[0], 0);
     set_entry(&context[1], 0);
     forget_contexts();
