@@ -36,7 +36,7 @@ static void needs_root_served(void) {
     }
 }
 
-/* --- One worker: changes at random, and what must be there then ---------------------------------------------------- */
+/* --- One worker: changes at random, and what must be there then --------------------------------------------------- */
 
 static char root[32];           /* the worker's directory */
 static unsigned content[NAMES]; /* of the file of that name: which bytes; 0: there is no such file */
@@ -190,7 +190,7 @@ static void work(unsigned worker) {
     CHECK_OK(rmdir(root));
 }
 
-/* --- Kills --------------------------------------------------------------------------------------------------------- */
+/* --- Kills -------------------------------------------------------------------------------------------------------- */
 
 static pid_t server_pid(const char *service) {
     char path[64], text[16] = "";
@@ -257,7 +257,7 @@ static void kill_under_load(const char *service) {
 static void kill_memfs(void) { kill_under_load("memfs"); }
 static void kill_names(void) { kill_under_load("names"); }
 
-/* --- Without kills ------------------------------------------------------------------------------------------------- */
+/* --- Without kills ------------------------------------------------------------------------------------------------ */
 
 static void large_directory(void) {
     enum { FILES = 5000 };

@@ -4,8 +4,8 @@
  * A directory has its entries in two orders. A list, in the order they came: a position in it is the number of the
  * entry that was listed last, which stays right whatever is removed. And a digital tree: from the root on, each bit of
  * the name's hash chooses a child, until one is missing; that is where a new entry goes. An entry that leaves has its
- * place taken by some leaf below it: the leaf's hash leads there, too. Hashes depend on a secret number, so nobody makes
- * the tree deep; names of the same hash go on by zero bits.
+ * place taken by some leaf below it: the leaf's hash leads there, too. Hashes depend on a secret number, so nobody
+ * makes the tree deep; names of the same hash go on by zero bits.
  *
  * Invariant: a node's links are the entries that name it, and for a directory one for itself and one for each
  * directory in it. Locks: the caller's.
