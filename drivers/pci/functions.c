@@ -2,12 +2,15 @@
  * Enumeration: every function of every bus, from bus 0 by way of the bridges; and the size of what lies behind a BAR.
  *
  * Addresses are the firmware's; they are not moved. A BAR's size is found by writing ones to it, which is not done to a
- * function that is a bus master at the moment: its driver may be older than this process.
+ * function that is a bus master at the moment: its driver may be older than this process. What stood there is kept in
+ * memory that outlives the process (user/lib/mounts.h): one that is killed meanwhile would leave an address that is none.
  */
 #include "drivers/pci/functions.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 
+#include "user/lib/mounts.h"
 #include "user/lib/native.h"
 
 enum {
@@ -27,6 +30,14 @@ enum { BAR_IO = 1, BAR_64_BITS = 4, BRIDGE_BARS = 2, CAPABILITIES_MAX = 48, BUSE
 struct function functions[FUNCTIONS_MAX];
 size_t function_count;
 int devices_authority = -1;
+
+/* What a function had before its BARs were sized. */
+struct sizing {
+    _Atomic uint32_t under_way;
+    uint32_t address, command, bars[BARS];
+};
+
+static struct sizing *sizing;
 
 static bool bus_seen[BUSES]; /* a bridge that leads back leads nowhere */
 
@@ -84,9 +95,30 @@ static void find_on_bus(uint32_t bus) {
     }
 }
 
+static void write_back(const struct function *function) {
+    for (unsigned i = 0; i < (is_bridge(function) ? BRIDGE_BARS : BARS); i++) {
+        config_write(function, CONFIG_BARS + 4 * i, 4, sizing->bars[i]);
+    }
+    config_write(function, CONFIG_COMMAND, 2, sizing->command);
+}
+
+/* An earlier process was killed while it sized the BARs of one. */
+static void restore_after_kill(void) {
+    sizing = state_memory(sizeof *sizing);
+    for (size_t i = 0; i < function_count && sizing != NULL && sizing->under_way; i++) {
+        if (functions[i].address == sizing->address) {
+            write_back(&functions[i]);
+        }
+    }
+    if (sizing != NULL) {
+        atomic_store(&sizing->under_way, 0);
+    }
+}
+
 void functions_find(void) {
     function_count = 0;
     find_on_bus(0);
+    restore_after_kill();
 }
 
 /* --- One function ------------------------------------------------------------------------------------------------- */
@@ -130,6 +162,12 @@ static void learn_bar(struct function *function, unsigned index) {
 static void learn_bars(struct function *function) {
     uint32_t command = config_read(function, CONFIG_COMMAND, 2);
     unsigned count = is_bridge(function) ? BRIDGE_BARS : BARS;
+    sizing->address = function->address;
+    sizing->command = command;
+    for (unsigned i = 0; i < count; i++) {
+        sizing->bars[i] = config_read(function, CONFIG_BARS + 4 * i, 4);
+    }
+    atomic_store(&sizing->under_way, 1);
     config_write(function, CONFIG_COMMAND, 2, command & ~(uint32_t)(COMMAND_IO | COMMAND_MEMORY));
     for (unsigned i = 0; i < BARS; i++) {
         function->bars[i].known = true;
@@ -140,13 +178,17 @@ static void learn_bars(struct function *function) {
         i += !(low & BAR_IO) && (low & 6) == BAR_64_BITS; /* the next word is its upper half */
     }
     config_write(function, CONFIG_COMMAND, 2, command);
+    atomic_store(&sizing->under_way, 0);
 }
 
 int function_bar(struct function *function, unsigned index, const struct bar **out) {
     struct bar *bar = &function->bars[index];
-    if (!bar->known) {
+    if (!bar->known || bar->bytes == 0) { /* a function that is being reset has none at the moment */
         if (config_read(function, CONFIG_COMMAND, 2) & COMMAND_BUS_MASTER) {
             return EBUSY;
+        }
+        if (sizing == NULL) {
+            return ENOMEM;
         }
         learn_bars(function);
     }

@@ -67,7 +67,7 @@ struct service {
 static struct service services[] = {
     {.name = "names", .rights = RIGHT_NAMESPACE},
     {.name = "memfs", .has_state = true, .is_root = true},
-    {.name = "pci", .rights = RIGHT_DEVICES, .device = DEVICE_ANY},
+    {.name = "pci", .rights = RIGHT_DEVICES, .has_state = true, .device = DEVICE_ANY},
     {.name = "virtio_rng", .rights = RIGHT_DEVICES, .device = DEVICE_ENTROPY},
     {.name = "virtio_blk", .arguments = {"0"}, .rights = RIGHT_DEVICES, .device = DEVICE_DISK},
     {.name = "ext4", .arguments = {"0"}, .has_state = true, .has_end = true, .device = DEVICE_DISK},

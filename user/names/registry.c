@@ -1,5 +1,6 @@
 /*
- * The table of names. Each endpoint is watched under a bit of its own: the bit of one that was replaced means nobody.
+ * The table of names. Each endpoint is watched under a bit of its own. Messages come in any order: what a bit says is
+ * looked at again before it is believed.
  */
 #include "user/names/registry.h"
 
@@ -99,7 +100,8 @@ int registry_find(const char *name) {
 
 void registry_bury(uint64_t bits) {
     for (unsigned i = 0; i < SERVICES; i++) {
-        if (services[i].bit & bits) {
+        /* A bit may have been another's, who died and was replaced before this was heard. */
+        if (services[i].bit & bits && is_dead(services[i].endpoint)) {
             remove_service(&services[i]);
         }
     }
