@@ -3,7 +3,8 @@
  *
  * Addresses are the firmware's; they are not moved. A BAR's size is found by writing ones to it, which is not done to a
  * function that is a bus master at the moment: its driver may be older than this process. What stood there is kept in
- * memory that outlives the process (user/lib/mounts.h): one that is killed meanwhile would leave an address that is none.
+ * memory that outlives the process (user/lib/mounts.h): one that is killed meanwhile would leave an address that is
+ * none.
  */
 #include "drivers/pci/functions.h"
 
