@@ -118,7 +118,7 @@ struct asi_memory {
     uint64_t frames_user;
     uint64_t frames_secret;
     uint64_t frames_of_servers; /* of LOCAL and USER ones: of processes that have received calls (kernel/ipc_abi.h) */
-    uint64_t frames_of_views;   /* of the LOCAL ones: tables for windows, which a process keeps as long as it lives */
+    uint64_t frames_of_views;   /* of the LOCAL ones: other processes' tables for windows, kept as long as they live */
     uint64_t global_heap_bytes; /* in use */
     uint64_t processes;
     uint64_t threads;

@@ -72,6 +72,7 @@ struct process {
 
     uint32_t uid, gid;
     bool moves_pages;             /* has had a grant that does not let it see what it moves: the audit's rule for it */
+    uint32_t window_tables;       /* of its EPHMAP region, its own ones. Atomic */
     bool serves;                  /* has received a call: a server, whose memory is not that of who asks it */
     uint8_t domain;               /* of trust; 0: private. Written under processes_lock, atomic (asi/trust.c) */
     char name[PROCESS_NAME_SIZE]; /* of the program: metadata */
@@ -84,6 +85,11 @@ extern struct spinlock processes_lock; /* rank PROCESSES */
 extern struct list all_processes;      /* struct process.all_link. Protected by processes_lock */
 extern struct process *init_process;   /* pid 1. Constant once made */
 extern struct process kernel_process;  /* id 0: idle threads */
+
+/* Whether it runs no user code (pageout and its like): then nobody signals it or says where and how urgently it runs. */
+static inline bool process_is_kernels(const struct process *process) {
+    return process->parent == &kernel_process && process != init_process; /* processes_lock held */
+}
 
 static inline struct process *process_current(void) { return thread_current()->process; }
 

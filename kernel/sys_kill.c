@@ -9,10 +9,11 @@
 
 static bool number_ok(uint64_t number) { return number <= SIGNAL_MAX; }
 
+/* processes_lock held. */
 static bool may_signal(const struct process *target) {
     const struct process *self = process_current();
 
-    return self->uid == 0 || self->uid == target->uid;
+    return (self->uid == 0 || self->uid == target->uid) && !process_is_kernels(target);
 }
 
 static struct signal_origin origin_of_caller(int code) {

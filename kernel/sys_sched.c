@@ -54,6 +54,8 @@ enum status sys_sched_setaffinity(struct syscall *call) {
         status = ERR_NO_PROCESS;
     else if (set == 0)
         status = ERR_INVALID;
+    else if (process_is_kernels(thread->process))
+        status = ERR_NOT_PERMITTED;
     else
         sched_set_affinity(thread, set);
     spin_unlock_irq(&processes_lock, irq);
@@ -79,6 +81,8 @@ enum { PRIO_PROCESS, PRIO_PGRP, PRIO_USER };
 
 /* Whether a thread is one of those that a call names. processes_lock held. */
 static bool is_named(const struct thread *thread, uint64_t which, uint32_t id) {
+    if (process_is_kernels(thread->process))
+        return false;
     switch (which) {
     case PRIO_PROCESS:
         return id == 0 ? thread == thread_current() : thread->id == id;

@@ -14,6 +14,7 @@
 enum {
     CALIBRATION_MS = 10,
     CALIBRATION_RUNS = 2,
+    CALIBRATION_RUNS_MAX = 50,
     NS_SHIFT = 32,    /* ns = ticks * ns_factor >> 32: the factor fits for any TSC above 1 Hz */
     TICKS_SHIFT = 30, /* ticks = ns * ticks_factor >> 30: the factor fits for any TSC below 17 GHz */
 };
@@ -27,21 +28,26 @@ static uint64_t scale(uint64_t value, uint64_t factor, unsigned shift) {
     return (uint64_t)(((unsigned __int128)value * factor) >> shift);
 }
 
-/* The least of some measurements: whatever disturbs one (a host that takes the CPU away) only makes it longer. */
+static bool is_frequency(uint64_t hz) { return hz > 0 && hz >> (64 - TICKS_SHIFT) == 0; }
+
+/*
+ * The least of some measurements: whatever disturbs one (a host that takes the CPU away) only makes it longer. More of
+ * them, if a busy host has disturbed all so far beyond belief.
+ */
 static uint64_t measure_tsc_hz(void) {
     uint64_t least = UINT64_MAX;
 
-    for (unsigned i = 0; i < CALIBRATION_RUNS; i++) {
-        uint64_t ticks = pit_measure_tsc(CALIBRATION_MS);
-        if (ticks < least)
-            least = ticks;
+    for (unsigned i = 0; i < CALIBRATION_RUNS || (i < CALIBRATION_RUNS_MAX && !is_frequency(least)); i++) {
+        uint64_t hz = pit_measure_tsc(CALIBRATION_MS) * (1000 / CALIBRATION_MS);
+        if (hz < least)
+            least = hz;
     }
-    return least * (1000 / CALIBRATION_MS);
+    return least;
 }
 
 void time_init(uint64_t entry_tsc) {
     tsc_hz = measure_tsc_hz();
-    ensure(tsc_hz > 0 && tsc_hz >> (64 - TICKS_SHIFT) == 0);
+    ensure(is_frequency(tsc_hz));
     ns_factor = (NS_PER_SECOND << NS_SHIFT) / tsc_hz;
     ticks_factor = (tsc_hz << TICKS_SHIFT) / NS_PER_SECOND;
     first_tick = entry_tsc;

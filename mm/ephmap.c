@@ -159,10 +159,6 @@ void ephmap_scrub_and_free(frame_t frame) {
 
 /* --- Windows ------------------------------------------------------------------------------------------------------ */
 
-static uint64_t window_tables; /* in all processes. Atomic */
-
-uint64_t ephmap_table_count(void) { return __atomic_load_n(&window_tables, __ATOMIC_RELAXED); }
-
 /*
  * Puts a table of the process's own where the shared empty one is, full of `filling` before it is linked: another
  * thread may read any entry at any time. `entries`: where the window shows the table.
@@ -180,7 +176,7 @@ static enum status own_table(pte_t *entry, pte_t *entries, frame_t empty, pte_t 
             view[i] = filling;
         ephmap_scratch_put(view);
     }
-    __atomic_fetch_add(&window_tables, 1, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&process_current()->window_tables, 1, __ATOMIC_RELAXED);
     *entry = pte_table(table, false);
     tag_check_weakened(process_current(), (vaddr_t)entries);
     tlb_flush_page(process_current(), (vaddr_t)entries);
@@ -334,13 +330,12 @@ void ephmap_free_tables(struct gather *gather) {
             if (!frame_equal(table, shared_tables.empty_window_pt)) {
                 gather_page(gather, (vaddr_t)window_pte(upper + i * PAGE_TABLE_SPAN));
                 gather_clean_frame(gather, table);
-                __atomic_fetch_sub(&window_tables, 1, __ATOMIC_RELAXED);
             }
             directory[i] = 0;
         }
         *pdpte = pte_empty_table(shared_tables.empty_window_pd);
         gather_page(gather, (vaddr_t)directory);
         gather_clean_frame(gather, own);
-        __atomic_fetch_sub(&window_tables, 1, __ATOMIC_RELAXED);
     }
+    __atomic_store_n(&process_current()->window_tables, 0, __ATOMIC_RELAXED);
 }

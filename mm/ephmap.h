@@ -110,9 +110,6 @@ static inline vaddr_t ephmap_window_address(frame_t frame) { return EPHMAP_BASE 
 /* Flushes windows (or TLB_EVERYTHING) of all processes that have the object open, on every CPU. Object lock held. */
 void ephmap_flush_windows(struct memory_object *object, const vaddr_t *pages, unsigned count);
 
-/* Tables for windows in all processes. */
-uint64_t ephmap_table_count(void);
-
 /* Whether the process has the object open: the audit's rule for a window. */
 bool ephmap_has_open(struct process *process, struct memory_object *object);
 

@@ -322,7 +322,28 @@ static void donation_ends_with_the_call(void) {
     stop(server);
 }
 
+/* The processes in which the kernel writes back and makes room are nobody's to stop, slow down or move. */
+static void kernels_own(void) {
+    enum { FIRST = 2, LAST = 8 };
+    cpu_set_t one;
+    unsigned found = 0;
+    test_needs_penumbra();
+    CPU_ZERO(&one);
+    CPU_SET(0, &one);
+    for (pid_t pid = FIRST; pid <= LAST; pid++) {
+        if (kill(pid, 0) == 0 || errno != EPERM) {
+            continue; /* a program's, or nobody's */
+        }
+        found++;
+        CHECK_ERRNO(kill(pid, SIGKILL), EPERM);
+        CHECK_ERRNO(setpriority(PRIO_PROCESS, (id_t)pid, 19), ESRCH);
+        CHECK_ERRNO(sched_setaffinity(pid, sizeof one, &one), EPERM);
+    }
+    CHECK(found >= 2);
+}
+
 static const struct test_case cases[] = {
+    {"kernels-own", kernels_own},
     {"values", values},
     {"ordinary-users", ordinary_users},
     {"the-urgent-preempt", the_urgent_preempt},
