@@ -34,6 +34,7 @@
 enum {
     DEATHS_MAX = 5,
     FIRST_HANDLE = 20, /* of a service */
+    FIRST_ASIDE = 200, /* above what init has open */
     CHILD_ENDED = 1,   /* bit of the notification */
     READY_MS = 20000,
     END_MS = 10000,
@@ -99,6 +100,9 @@ static void place_handles(const struct service *service) {
     given[LISTEN] = is_names ? handle_mint(names, RIGHT_RECEIVE | RIGHT_NOTIFY, 0) : -1;
     given[END] = service->end != 0 ? handle_mint(service->end, RIGHT_RECEIVE, 0) : -1;
     given[ARCHIVE] = service->is_root ? archive : -1;
+    for (int i = 0; i < HANDLES; i++) { /* first out of the way: one may have a number that another is to get */
+        given[i] = given[i] >= 0 ? fcntl(given[i], F_DUPFD_CLOEXEC, FIRST_ASIDE) : -1;
+    }
     for (int i = 0; i < HANDLES; i++) {
         char number[16];
         snprintf(number, sizeof number, "%d", FIRST_HANDLE + i);
