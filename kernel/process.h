@@ -86,7 +86,7 @@ extern struct list all_processes;      /* struct process.all_link. Protected by 
 extern struct process *init_process;   /* pid 1. Constant once made */
 extern struct process kernel_process;  /* id 0: idle threads */
 
-/* Whether it runs no user code (pageout and its like): then nobody signals it or says where and how urgently it runs. */
+/* Whether it runs no user code (pageout and its like): then nobody signals it or says where or how urgently it runs. */
 static inline bool process_is_kernels(const struct process *process) {
     return process->parent == &kernel_process && process != init_process; /* processes_lock held */
 }

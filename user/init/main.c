@@ -6,7 +6,8 @@
  *     bench=WORD[,WORD…]   table (default), or options of asibench without their dashes: csv, check
  *     bench.NAME=VALUE     passed to asibench as --NAME=VALUE; torture.NAME=VALUE, scale.NAME=VALUE likewise
  *     prompt=1             a shell afterwards
- *     services=0|1         without servers and drivers (default for what measures and tests), or with them
+ *     services=0|1         without servers and drivers but those of the root (default for what measures and tests), or
+ *                          with them; a prompt has them, unless 0
  *     disk=PATH            where the first disk is mounted [/mnt]
  *
  * run=prog takes the arguments from /etc/penumbra/argv, one a line, the first being the path. Words given to init
@@ -275,9 +276,12 @@ int main(int argc, char **argv) {
         return STATUS_NOT_STARTED;
     }
     bool console_serves = first && console_start(strcmp(prompt, "1") == 0 || strcmp(run, "shell") == 0);
-    with_services |= services_wanted() && services_start(disk);
+    bool all_services = services_wanted() && services_start(disk);
     int status = plan() ? run_program(arguments) : STATUS_NOT_STARTED;
     if (strcmp(prompt, "1") == 0) {
+        if (!all_services && strcmp(services, "0") != 0) {
+            all_services = services_start(disk); /* not before: what was measured was measured alone */
+        }
         run_program(shell);
     }
     if (with_services) {
