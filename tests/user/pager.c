@@ -196,10 +196,16 @@ static void stop_pager(void) {
     CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
 }
 
-/* The object's last handle goes: the pager is told, once all is stored. */
+/*
+ * The object's last handle goes: the pager is told, once all is stored. With several CPUs pageout may be looking at the
+ * object just then, and be the last to let go of it.
+ */
 static void end(int object) {
     CHECK_OK(close(object));
     sync();
+    for (int tries = 0; tries < 200 && shared->gone == 0; tries++) {
+        test_sleep_ms(10);
+    }
     CHECK_EQ(shared->gone, 1);
     stop_pager();
 }
