@@ -30,6 +30,7 @@
 #include "tests/user/lib/penumbra.h"
 #include "tests/user/lib/test.h"
 #include "tests/user/lib/torture_report.h"
+#include "user/lib/native.h"
 
 enum { LANES_A_PROCESS = 3, STUCK = 3, STUCK_SECONDS = 40 };
 
@@ -276,6 +277,7 @@ static bool run(void) {
     if (torture->penumbra) {
         penumbra_set_mode(state.mode);
         test_sleep_ms(500);
+        cache_drop();
         before = penumbra_memory();
         counters = penumbra_counters(ASI_SCOPE_ALL);
     }
