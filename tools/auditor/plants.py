@@ -261,7 +261,7 @@ def _(p):
     for frame in range(1, p.look.frames.count):
         cls, known = p.look.frames.classes[frame], p.look.frames.objects[frame]
         if cls == p.look.SECRET and known and (p.root.frame, frame) not in have and \
-                p.look.books.window_wrong(p.root, frame, known):
+                'has not open' in (p.look.books.window_wrong(p.root, frame, known) or ''):
             at = p.entry(p.root, p.map.EPHMAP_BASE + frame * PAGE)
             return at and [(at, frame << 12 | KERNEL_DATA)]
     return None
