@@ -118,17 +118,20 @@ enum status file_create_like(const struct file *file, uint32_t rights, uint64_t 
     return OK;
 }
 
-enum status handle_get_kind(int fd, const struct file_operations *kind, uint32_t rights, struct file **out) {
-    enum status status = handle_get(fd, out);
-    if (status != OK)
-        return status;
-    if ((*out)->operations != kind)
+enum status file_expect(struct file *file, bool of_kind, uint32_t rights) {
+    enum status status = OK;
+    if (!of_kind)
         status = ERR_INVALID;
-    else if (rights & ~(*out)->rights)
+    else if (rights & ~file->rights)
         status = ERR_ACCESS;
     if (status != OK)
-        file_unref(*out);
+        file_unref(file);
     return status;
+}
+
+enum status handle_get_kind(int fd, const struct file_operations *kind, uint32_t rights, struct file **out) {
+    enum status status = handle_get(fd, out);
+    return status == OK ? file_expect(*out, (*out)->operations == kind, rights) : status;
 }
 
 enum status handle_publish(struct file *file, int64_t *fd) {

@@ -86,6 +86,9 @@ MUST_USE enum status file_create_like(const struct file *file, uint32_t rights, 
  */
 MUST_USE enum status handle_get_kind(int fd, const struct file_operations *kind, uint32_t rights, struct file **out);
 
+/* The check in it: of the wanted kind, with all of `rights`. On error the caller's reference is given back. */
+MUST_USE enum status file_expect(struct file *file, bool of_kind, uint32_t rights);
+
 /*
  * The file behind a descriptor, which stays because the handle table is locked until handle_give_back(); NULL: there is
  * none, and the table is not locked.

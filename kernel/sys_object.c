@@ -15,15 +15,7 @@
 /* The file behind a descriptor that is on a memory object, with a reference. As handle_get_kind(). */
 static enum status get_memory(int fd, uint32_t rights, struct file **out) {
     enum status status = handle_get(fd, out);
-    if (status != OK)
-        return status;
-    if (!(*out)->operations->memory)
-        status = ERR_INVALID;
-    else if (rights & ~(*out)->rights)
-        status = ERR_ACCESS;
-    if (status != OK)
-        file_unref(*out);
-    return status;
+    return status == OK ? file_expect(*out, (*out)->operations->memory, rights) : status;
 }
 
 static enum status create_plain(uint64_t size, struct memory_object **out) {
