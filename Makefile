@@ -28,10 +28,12 @@ CC      := $(CROSS)gcc
 LD      := $(CROSS)ld
 NM      := $(CROSS)nm
 OBJCOPY := $(CROSS)objcopy
+OBJDUMP := $(CROSS)objdump
 AR      := $(CROSS)ar
 NASM    := nasm
 MUSL_CC := musl-gcc
 FONT    := /usr/share/grub/ascii.pf2
+CONSOLE_FONT := /usr/share/grub/unicode.pf2
 
 WARNINGS := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition -Wundef \
             -Wvla -Wwrite-strings -Wcast-qual -Wpointer-arith -Wredundant-decls -Wnested-externs -Wlogical-op \
@@ -63,18 +65,19 @@ ROOT      := $(BUILD)/root
 USER_LIB  := $(BUILD)/user/lib.a
 DRIVER_LIB := $(BUILD)/drivers/lib.a
 # Servers and drivers: a folder each, of user/ or drivers/, with all its C files. Linked against musl.
-SERVER_DIRECTORIES := $(filter-out %/lib/,$(wildcard user/*/ drivers/*/))
+SERVER_DIRECTORIES := $(filter-out %/lib/ %/root/ user/bench/,$(wildcard user/*/ drivers/*/))
 SERVERS   := $(notdir $(SERVER_DIRECTORIES:%/=%))
 TEST_LIB  := $(BUILD)/tests/user/lib.a
 PROGRAMS  := $(patsubst user/%.c,$(ROOT)/bin/%,$(wildcard user/*.c)) \
              $(SERVERS:%=$(ROOT)/sbin/%) \
-             $(patsubst tests/user/%.c,$(ROOT)/tests/%,$(wildcard tests/user/*.c))
+             $(patsubst tests/user/%.c,$(ROOT)/tests/%,$(wildcard tests/user/*.c)) $(ROOT)/tests/fuzzer
 
 KERNEL  := $(BUILD)/penumbra.elf
 ARCHIVE := $(BUILD)/archive.cpio
 ISO     := $(BUILD)/penumbra.iso
 
-.PHONY: FORCE all run bench test test-bochs check analyze mutants audit torture scale iso toolchain clean help
+.PHONY: FORCE all run bench workloads test test-bochs check analyze mutants audit torture fuzz scale iso toolchain
+.PHONY: clean help
 .DELETE_ON_ERROR:
 .SUFFIXES:
 
@@ -85,21 +88,39 @@ help:
 	@sed -n 's/^## \{0,1\}//p' Makefile
 
 ## make              the kernel ($BUILD/penumbra.elf) and the archive of programs
+## make report       measures everything, and writes one page about what isolation costs: $BUILD/report.html
+##                   FROM=build: from figures that are there  QUICK=1: a few
 ## make run          boot it in QEMU, by GRUB from an ISO image; installs what is missing on a Debian machine
 ##                   FIRMWARE=bios|uefi  ACCEL=tcg|kvm  SMP=1  MEM=256M  MODE=asi|naive|classic|none
 ##                   CMDLINE="…"  more words for the kernel's command line
+##                   GUI=1  the console on the screen, with keyboard and a status line (VNC where there is no desktop)
 ##                   DISK=image  a raw disk image; IOMMU=1  devices reach memory through an IOMMU
 ##                   PROG=file ARGS="…"  run this static Linux program instead of the benchmark
+## make trace        runs PROG=file ARGS="…" with every crossing, switch, call, fault, flush, view and message recorded,
+##                   and writes $BUILD/trace.json for ui.perfetto.dev or chrome://tracing; without PROG: a small
+##                   example. RECORDS=65536 for each CPU (docs/trace.md)
+## make image-full   a disk image with Debian's bash, coreutils, fio, git, lua, make, sqlite, stress-ng, tcc, cyclictest
+## make shell        make run with that disk and nothing but a prompt
 ## make bench        the benchmark with instructions for ticks, the same in every run
 ##                   FLUSH=auto|off|cost:IBPB,VERW,CR3  MODES=none,asi
+## make lebench      the same with LEBench's operations and sizes, with the dear profile of prices (docs/benchmark.md)
 ## make test         every test; make check: only those that look at the sources
 ## make analyze      GCC's and, where it is installed, clang's static analyser on kernel and programs (tests/analyze)
 ## make test-bochs   tests that fit on Bochs, which has PCID and is stricter than QEMU; installs it
 ## make audit        the outside auditor: it must catch violations planted in RAM, then find none while benchmark and
 ##                   tests run; AUDITS=500  SEED=…  (tools/audit says more: any workload, the attack surface)
+## make workloads    fio, a build, git status, sqlite, a shell script, dynamic programs in each mode, with three
+##                   profiles of prices: into build/workloads.csv and README.md. Gets the programs from Debian
 ## make torture      everything at once on SMP=4 CPUs for T=60 seconds, with NMIs and audits from outside; SEED=…
+## make fuzz         system calls, images, archives, programs, servers' answers at random; N=50000000 calls, SEED=…, and
+##                   FUZZ_ARGS="one --words …" for a part of it (docs/fuzzing.md)
 ## make scale        the benchmark's rows with 1, 2 and 4 workers on SMP=4 CPUs
 ## make mutants      breaks each invariant on purpose and shows who catches it; MUTANTS="name…" for some of asi/mutant.h
+## make demo         an attack by speculation, shown: in mode none it reads another's secrets, in mode asi nothing
+##                   MODE=none,asi  PACE=0.5 (faster; 0: no pauses)  ACCEL=kvm (docs/demo.md)
+## make lab N        a lab of docs/labs (1 to 8): prepares labs/N, then checks what you did there; RESET=1 begins anew
+## make book         docs/ and the sources that it names as HTML: $BUILD/book/index.html (docs/nav, docs/figures.txt)
+## make map          docs/map.html: both spaces of a process, drawn from a real machine's page tables, with a replay
 ## make iso          the ISO image; starts the benchmark, leaves a prompt
 ## make toolchain    build an x86_64-elf GCC from Debian's sources
 ## make clean        remove $BUILD (not the toolchain)
@@ -138,24 +159,52 @@ $(BUILD)/gen/offsets.inc: arch/offsets.c $(BUILD)/gen/flags
 $(BUILD)/gen/offsets.ld: $(BUILD)/gen/offsets.inc
 	@sed -n 's/^%define \(IMAGE_BASE\) \(.*\)/\1 = \2;/p' $< > $@
 
+# The vDSO runs in user mode, anywhere: flags of its own. Its image becomes constants of the kernel.
+VDSO_FLAGS := -std=gnu17 -O2 -ffreestanding -nostdinc -isystem $(GCC_INCLUDE) -I. -fPIC -mgeneral-regs-only \
+              -fno-stack-protector -fcf-protection=none -fasynchronous-unwind-tables $(WARNINGS)
+$(BUILD)/gen/vdso.o: arch/vdso/vdso.c $(BUILD)/gen/flags
+	@mkdir -p $(@D)
+	$(call SAY,compile,$@) $(CC) $(VDSO_FLAGS) -MMD -MP -c $< -o $@
+
+$(BUILD)/gen/vdso.so: $(BUILD)/gen/vdso.o arch/vdso/vdso.ld
+	$(call SAY,link,$@) $(LD) -shared -s -nostdlib -soname linux-vdso.so.1 --hash-style=both --eh-frame-hdr -Bsymbolic \
+	    -z max-page-size=4096 -z noexecstack --build-id=none --orphan-handling=error -T arch/vdso/vdso.ld $< -o $@
+
+$(BUILD)/arch/vdso_image.asm.o: $(BUILD)/gen/vdso.so
+
 $(BUILD)/gen/font.c: tools/mkfont $(wildcard $(FONT))
 	@mkdir -p $(@D)
 	$(call SAY,generate,$@) tools/mkfont $(FONT) > $@
+
+$(BUILD)/gen/console_font.c: tools/mkfont $(wildcard $(CONSOLE_FONT))
+	@mkdir -p $(@D)
+	$(call SAY,generate,$@) tools/mkfont --console $(CONSOLE_FONT) > $@
 
 $(BUILD)/gen/no_symbols.c: tools/ksyms
 	@mkdir -p $(@D)
 	$(call SAY,generate,$@) tools/ksyms > $@
 
-$(BUILD)/first.elf: $(OBJECTS) $(BUILD)/gen/no_symbols.o $(BUILD)/gen/offsets.ld linker.ld
-	$(call SAY,link,$@) $(LD) $(LDFLAGS) $(OBJECTS) $(BUILD)/gen/no_symbols.o -o $@
+# The branches that a trace redirects: read out of the linked text, so that no code has anything in it for a trace.
+$(BUILD)/gen/no_trace_table.c: tools/tracepoints asi/trace_points.h
+	@mkdir -p $(@D)
+	$(call SAY,generate,$@) tools/tracepoints asi/trace_points.h > $@
+
+FIRST_TABLES := $(BUILD)/gen/no_symbols.o $(BUILD)/gen/no_trace_table.o
+$(BUILD)/first.elf: $(OBJECTS) $(FIRST_TABLES) $(BUILD)/gen/offsets.ld linker.ld
+	$(call SAY,link,$@) $(LD) $(LDFLAGS) $(OBJECTS) $(FIRST_TABLES) -o $@
 
 $(BUILD)/gen/symbols.c: $(BUILD)/first.elf tools/ksyms
 	@$(NM) $< > $@.nm
 	$(call SAY,generate,$@) tools/ksyms $@.nm > $@
 
-$(KERNEL): $(BUILD)/gen/symbols.o $(BUILD)/first.elf
-	$(call SAY,link,$@) $(LD) $(LDFLAGS) $(OBJECTS) $< -o $@
-	@$(NM) $@ > $@.nm && tools/ksyms $@.nm | cmp - $(BUILD)/gen/symbols.c # the table moved no function
+$(BUILD)/gen/trace_table.c: $(BUILD)/first.elf tools/tracepoints asi/trace_points.h
+	@$(OBJDUMP) -D -j .text $< > $@.text # -D: NASM calls labels data that stand before a db
+	$(call SAY,generate,$@) tools/tracepoints asi/trace_points.h $@.text > $@
+
+TABLES := $(BUILD)/gen/symbols.o $(BUILD)/gen/trace_table.o
+$(KERNEL): $(TABLES) $(BUILD)/first.elf
+	$(call SAY,link,$@) $(LD) $(LDFLAGS) $(OBJECTS) $(TABLES) -o $@
+	@$(NM) $@ > $@.nm && tools/ksyms $@.nm | cmp - $(BUILD)/gen/symbols.c # the tables moved no function
 
 # --- User space. -----------------------------------------------------------------------------------------------------
 $(BUILD)/user/lib/%.o: user/lib/%.c
@@ -197,15 +246,27 @@ define SERVER_RULE
 $(ROOT)/sbin/$(notdir $(1:%/=%)): $(wildcard $(1)*.c) $(DRIVER_LIB) $(USER_LIB)
 	$$(LINK_PROGRAM)
 endef
+$(ROOT)/sbin/console: $(BUILD)/gen/console_font.c
 MUSL_SERVERS := $(filter-out $(GLIBC_SERVERS:%=user/%/),$(SERVER_DIRECTORIES))
 $(foreach directory,$(MUSL_SERVERS),$(eval $(call SERVER_RULE,$(directory))))
 
 $(ROOT)/tests/%: tests/user/%.c $(TEST_LIB) $(DRIVER_LIB) $(USER_LIB)
 	$(LINK_PROGRAM)
 
-$(ARCHIVE): $(PROGRAMS) tools/mkarchive
+$(ROOT)/tests/fuzzer: $(wildcard tests/fuzz/guest/*.c) $(TEST_LIB) $(DRIVER_LIB) $(USER_LIB)
+	$(LINK_PROGRAM)
+
+# Debian's static busybox with links for its applets; and files that are as they are in user/root.
+export CACHE = $(BUILD)/packages
+BUSYBOX := $(BUILD)/busybox
+ARCHIVE_ROOTS := $(ROOT) $(BUSYBOX) user/root
+$(BUSYBOX).made: tools/busybox tools/image
+	@mkdir -p $(@D)
+	$(call SAY,busybox,$(BUSYBOX)) tools/busybox $(BUSYBOX) && touch $@
+
+$(ARCHIVE): $(PROGRAMS) $(BUSYBOX).made $(shell find user/root -type f) tools/mkarchive
 	@mkdir -p $(ROOT) && find $(ROOT) -type f $(PROGRAMS:%=! -path %) -delete # what has no source any more
-	$(call SAY,archive,$@) tools/mkarchive $@ $(ROOT)
+	$(call SAY,archive,$@) tools/mkarchive $@ $(ARCHIVE_ROOTS)
 
 # --- Images. GRUB loads the kernel without its debug information, and faster. ----------------------------------------
 $(BUILD)/penumbra.stripped: $(KERNEL)
@@ -217,17 +278,33 @@ $(ISO): $(BUILD)/penumbra.stripped $(ARCHIVE) tools/mkiso
 iso: $(ISO)
 	@:
 
+# A disk with Debian's programs as they are (docs/programs.md).
+IMAGE_PACKAGES := busybox-static bash coreutils fio sqlite3 lua5.4 tcc libc6-dev make git stress-ng rt-tests
+FULL_IMAGE := $(BUILD)/image-full.img
+$(FULL_IMAGE): tools/image
+	@mkdir -p $(@D)
+	$(call SAY,image,$@) tools/image $@ $(IMAGE_PACKAGES)
+
+.PHONY: image-full shell
+image-full: $(FULL_IMAGE)
+	@:
+
+shell: image-full
+	@$(MAKE) --no-print-directory run DISK=$(FULL_IMAGE) CMDLINE="run=shell $(CMDLINE)" \
+	    MEM=$(if $(filter file,$(origin MEM)),512M,$(MEM))
+
 # PROG= in an image of its own. ARGS is for the guest: make does not expand it ($$ for $ is understood all the same).
 PROG_ROOT := $(BUILD)/prog
-.PHONY: prog-iso
-prog-iso: export ARGS_AS_GIVEN = $(subst $$$$,$$,$(value ARGS))
-prog-iso: $(BUILD)/penumbra.stripped $(PROGRAMS)
+.PHONY: prog-archive prog-iso
+prog-archive: export ARGS_AS_GIVEN = $(subst $$$$,$$,$(value ARGS))
+prog-archive: $(ARCHIVE)
 	@tools/mkprog $(PROG_ROOT) "$(PROG)" "$$ARGS_AS_GIVEN"
-	$(call SAY,archive,$(PROG_ROOT).cpio) tools/mkarchive $(PROG_ROOT).cpio $(ROOT) $(PROG_ROOT)
+	$(call SAY,archive,$(PROG_ROOT).cpio) tools/mkarchive $(PROG_ROOT).cpio $(ARCHIVE_ROOTS) $(PROG_ROOT)
+prog-iso: $(BUILD)/penumbra.stripped prog-archive
 	$(call SAY,image,$(PROG_ROOT).iso) tools/mkiso $(PROG_ROOT).iso $(BUILD)/penumbra.stripped $(PROG_ROOT).cpio "run=prog"
 
 # --- Running. On a terminal a prompt stays; otherwise the guest's exit status is the status of make. -----------------
-export FIRMWARE ACCEL SMP MEM DISK IOMMU TOOLCHAIN
+export FIRMWARE ACCEL SMP MEM DISK IOMMU GUI TOOLCHAIN
 # All processors build, unless make was told otherwise.
 JOBS = $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc))
 STATUS := $(BUILD)/run.status
@@ -245,7 +322,8 @@ run: guest
 
 .PHONY: guest boot
 guest:
-	@mkdir -p $(BUILD) && tools/setup && $(MAKE) --no-print-directory $(JOBS) boot || echo 2 > $(STATUS)
+	@mkdir -p $(BUILD) && tools/setup $(if $(filter 1,$(GUI)),gui) && \
+	    $(MAKE) --no-print-directory $(JOBS) boot || echo 2 > $(STATUS)
 
 SET_INTERACTIVE = INTERACTIVE=0; [ -t 0 ] && [ -t 1 ] && INTERACTIVE=1; export INTERACTIVE CMDLINE
 ifeq ($(PROG),)
@@ -258,17 +336,79 @@ boot: prog-iso
 	tools/run --iso $(BUILD)/prog.iso; echo $$? > $(STATUS)
 endif
 
+# The program to trace is PROG, or asitrace, which is made for it (docs/trace.md).
+RECORDS ?= 65536
+.PHONY: trace
+trace: override PROG := $(or $(PROG),$(ROOT)/bin/asitrace)
+trace:
+	@tools/setup
+	@$(MAKE) --no-print-directory $(JOBS) all
+	@$(MAKE) --no-print-directory prog-archive PROG="$(PROG)"
+	@tools/trace $(BUILD) --archive=$(PROG_ROOT).cpio --records=$(RECORDS) \
+	    --cmdline="run=prog mode=$(MODE) flush=$(FLUSH) $(CMDLINE)"
+
+workloads:
+	@tools/setup workloads
+	@$(MAKE) --no-print-directory $(JOBS) all
+	@tools/workloads --build=$(BUILD)
+
+# The page about what isolation costs (docs/report.md).
+.PHONY: report
+report:
+	@tools/setup
+	@$(MAKE) --no-print-directory $(JOBS) all
+	@BUILD=$(BUILD) tools/report $(if $(FROM),--from=$(FROM)) $(if $(QUICK),--quick)
+
+# Both spaces of a process, drawn from a real machine's page tables: docs/map.html (docs/memory-map.md).
+.PHONY: map
+map:
+	@tools/setup
+	@$(MAKE) --no-print-directory $(JOBS) all
+	@tools/map $(BUILD)
+
 bench:
 	@tools/setup
 	@$(MAKE) --no-print-directory $(JOBS) all
 	@CMDLINE="flush=$(FLUSH) $(if $(MODES),bench.modes=$(MODES)) $(CMDLINE)" tools/bench $(BUILD)
 
+.PHONY: lebench
+lebench: FLUSH = cost:4500,500,200
+lebench:
+	@tools/setup
+	@$(MAKE) --no-print-directory $(JOBS) all
+	@CMDLINE="flush=$(FLUSH) $(if $(MODES),lebench.modes=$(MODES)) $(CMDLINE)" tools/bench $(BUILD) lebench
+
 # tests/run has tools/check among its tests.
 CHECK_ENVIRONMENT = COMPILE="$(CC) $(CFLAGS)" COMPILE_USER="$(MUSL_CC) $(USER_CFLAGS)"
 test:
-	@tools/setup
+	@tools/setup book
 	@$(MAKE) --no-print-directory $(JOBS) all iso
 	@$(CHECK_ENVIRONMENT) tests/run $(BUILD)
+
+.PHONY: demo
+demo: export ACCEL := $(if $(filter file,$(origin ACCEL)),auto,$(ACCEL))
+demo:
+	@tools/setup
+	@$(MAKE) --no-print-directory $(JOBS) all
+	@PACE=$(PACE) tools/demo $(BUILD) $(if $(filter file,$(origin MODE)),,--modes=$(MODE))
+
+# make lab 3, or make lab N=3: the number is a goal, which does nothing.
+.PHONY: lab
+ifneq ($(filter lab,$(MAKECMDGOALS)),)
+LAB := $(if $(filter command line environment,$(origin N)),$(N),$(filter 1 2 3 4 5 6 7 8,$(MAKECMDGOALS)))
+.PHONY: 1 2 3 4 5 6 7 8
+1 2 3 4 5 6 7 8:
+	@:
+endif
+lab:
+	@tools/setup
+	@$(MAKE) --no-print-directory $(JOBS) all
+	@BUILD=$(BUILD) tools/lab $(LAB) $(if $(filter 1,$(RESET)),--reset)
+
+.PHONY: book
+book:
+	@tools/setup book
+	@tools/book $(BUILD)
 
 test-bochs:
 	@tools/setup bochs
@@ -302,6 +442,12 @@ torture:
 	@tools/setup
 	@$(MAKE) --no-print-directory $(JOBS) all
 	@tools/torture $(BUILD) --seconds $(T) $(SEED:%=--seed %) $(TORTURE_ARGS)
+
+N ?= 50000000
+fuzz:
+	@tools/setup
+	@$(MAKE) --no-print-directory $(JOBS) all
+	@tools/fuzz $(BUILD) --calls $(N) $(SEED:%=--seed %) $(FUZZ_ARGS)
 
 scale:
 	@tools/setup

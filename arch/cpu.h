@@ -77,7 +77,7 @@ struct cpu {
     uint64_t gate_violations; /* … and was not the one the mode demands */
     struct cpu_counters counters;
     /* Descriptor tables: hardware formats, see arch/descriptors.c. */
-    uint64_t gdt[8];
+    uint64_t gdt[9];
     uint8_t tss[104] __attribute__((aligned(16)));
     uint64_t entry_stack[64] __attribute__((aligned(16))); /* split mode: the CPU pushes here, entry code moves it on */
 } __attribute__((aligned(PAGE_SIZE)));

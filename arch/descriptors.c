@@ -83,6 +83,7 @@ static void build_gdt(struct cpu *cpu) {
     cpu->gdt[USER_CS / 8] = 0x00affb000000ffff; /* 64-bit code, ring 3 */
     cpu->gdt[TSS_SELECTOR / 8] = (TSS_SIZE - 1) | (tss & 0xffffff) << 16 | 0x89UL << 40 | (tss >> 24 & 0xff) << 56;
     cpu->gdt[TSS_SELECTOR / 8 + 1] = tss >> 32;
+    cpu->gdt[CPU_NUMBER_SELECTOR / 8] = 0x0040f10000000000 | cpu->index; /* data, ring 3, to read only */
 }
 
 void descriptors_load(struct cpu *cpu) {

@@ -6,10 +6,12 @@
 
 #include "arch/cpu.h"
 #include "arch/cpu_stacks.h"
+#include "arch/demo_gadget.h"
 #include "arch/msr.h"
 #include "arch/selectors.h"
 #include "arch/trap_frame.h"
 #include "asi/asi.h"
+#include "asi/demo_abi.h"
 #include "kernel/thread.h"
 #include "mm/addrmap.h"
 
@@ -25,6 +27,8 @@ void offsets(void) {
     CONSTANT(USER_CS);
     CONSTANT(USER_DS);
     CONSTANT(FRAME_SYSCALL);
+    CONSTANT(DEMO_ARRAY);
+    CONSTANT(DEMO_STRIDE);
     CONSTANT(IMAGE_BASE);
     CONSTANT(SLOT_PHYSMAP);
     CONSTANT(SLOT_IMAGE);

@@ -12,4 +12,7 @@
 #define USER_CS      0x2b
 #define TSS_SELECTOR 0x30
 
+/* Its limit is the number of the CPU, for user code to read (arch/vdso/). */
+#define CPU_NUMBER_SELECTOR 0x43
+
 #endif

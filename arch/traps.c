@@ -118,6 +118,24 @@ static void kernel_page_fault_on_user(struct trap_frame *frame, uint64_t address
         panic_with_frame(frame, "kernel touched user memory at %#lx outside a copy", (unsigned long)address);
 }
 
+extern const char copy_text_start[], copy_text_end[]; /* linker.ld */
+
+/*
+ * Who touched PHYSMAP: the instruction, or, where that is in a function that only copies or clears (.text.copy), the
+ * first caller that is not. Of these functions those with the string instructions push nothing, the others keep rbp.
+ */
+static uint64_t physmap_toucher(const struct trap_frame *frame) {
+    const uint64_t start = (uint64_t)copy_text_start, end = (uint64_t)copy_text_end;
+    uint64_t site = frame->rip;
+    if (site - start >= end - start)
+        return site;
+    site = *(const uint64_t *)frame->rsp;
+    for (const uint64_t *caller = (const uint64_t *)frame->rbp; site - start < end - start;
+         caller = (const uint64_t *)caller[0])
+        site = caller[1];
+    return site;
+}
+
 static void page_fault(struct trap_frame *frame) {
     uint64_t address = fault_address();
     uint64_t error = frame->error;
@@ -136,7 +154,7 @@ static void page_fault(struct trap_frame *frame) {
     }
     bool in_physmap = address >= PHYSMAP_BASE && address < PHYSMAP_END;
     if (in_physmap && !(error & PF_PRESENT) && this_cpu->space == SPACE_RESTRICTED) {
-        asi_physmap_fault(address, frame->rip);
+        asi_physmap_fault(address, physmap_toucher(frame));
         return;
     }
     panic_with_frame(frame, "kernel page fault: %s %#lx (error %#lx)", error & PF_WRITE ? "write to" : "read of",

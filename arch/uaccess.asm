@@ -13,7 +13,7 @@ global user_copy, user_clear, user_load32_raw, user_cmpxchg32_raw, memory_scan
     __?SECT?__
 %endmacro
 
-section .text progbits alloc exec nowrite align=16
+section .text.copy progbits alloc exec nowrite align=16 ; an exit from here is its caller's (arch/traps.c)
 
 ; In: rdi = to, rsi = from, rdx = bytes; either side may be user memory. Out: rax = bytes not copied.
 user_copy:
@@ -65,6 +65,8 @@ user_clear:
     ret
     extable user_clear.words, user_clear.bytes, user_clear.words_fault
     extable user_clear.bytes, user_clear.done, user_clear.done
+
+section .text progbits alloc exec nowrite align=16
 
 ; In: rdi = user address, rsi = where to store. Out: eax = 0, or 1 on a fault.
 user_load32_raw:

@@ -47,6 +47,9 @@ uint64_t memory_scan(vaddr_t from, uint64_t places, uint64_t masked, uint64_t ma
  */
 MUST_USE enum status user_fault_in(vaddr_t address, bool write);
 
+/* Whether the user's bytes in [from, end) are zero: what is longer than the kernel knows. ERR_TOO_BIG, ERR_FAULT. */
+MUST_USE enum status check_user_zeros(vaddr_t from, vaddr_t end);
+
 /* Whether [address, address+bytes) lies in the user half. */
 static inline bool user_range_ok(vaddr_t address, size_t bytes) {
     return bytes <= USER_END && address <= USER_END - bytes;

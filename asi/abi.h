@@ -30,7 +30,8 @@ enum asi_op {
     ASI_OP_DOMAINS = 16,   /* buffer: array of struct asi_domain, out: those that have members. Returns how many */
     ASI_OP_TRUST = 17,     /* buffer: struct asi_trust_change, in. uid 0, or what PR_ASI_TRUST may do */
     ASI_OP_MOVE = 18,      /* buffer: struct asi_move, in: puts a process into a domain. uid 0 */
-    ASI_OP_SCAN = 20, /* buffer: struct asi_scan, in and out: look for a pattern in all that the caller maps. uid 0 */
+    ASI_OP_SCAN = 20,  /* buffer: struct asi_scan, in and out: look for a pattern in all that the caller maps. uid 0 */
+    ASI_OP_TALLY = 19, /* arg 1: begin; 0: end. buffer for 0: struct asi_tally, out. uid 0 */
     /* Torture (docs/nest.md): uid 0, and the boot option torture=1. */
     ASI_OP_NEST = 21,        /* buffer: struct asi_nest, in: begin on this CPU; without a buffer: end */
     ASI_OP_NEST_REPORT = 22, /* buffer: struct asi_nest_report, out */
@@ -101,6 +102,7 @@ struct asi_counters {
     uint64_t shootdowns;    /* requests to other CPUs to forget translations */
     uint64_t ipis_sent;     /* interrupts that those took: one for each CPU that may have them */
     uint64_t tag_hits;      /* CR3 writes that kept translations: docs/pcid.md */
+    uint64_t idle_ns;       /* CPUs had nothing to run; a process's is 0. ASI_OP_RESET leaves it */
 };
 
 struct asi_site {
@@ -117,9 +119,12 @@ struct asi_memory {
     uint64_t frames_local;
     uint64_t frames_user;
     uint64_t frames_secret;
-    uint64_t frames_of_servers; /* of LOCAL and USER ones: of processes that have received calls (kernel/ipc_abi.h) */
-    uint64_t frames_of_views;   /* of the LOCAL ones: other processes' tables for windows, kept as long as they live */
-    uint64_t global_heap_bytes; /* in use */
+    /* What processes keep as long as they live, by no doing of the caller's. */
+    uint64_t frames_of_others;  /* LOCAL and USER ones of all other processes */
+    uint64_t frames_of_views;   /* LOCAL ones of the caller: its tables for windows */
+    uint64_t frames_of_spares;  /* SECRET ones: each thread's empty message buffer */
+    uint64_t heap_of_spares;    /* bytes: those buffers' records, and the records of windows that outgrew their sets */
+    uint64_t global_heap_bytes; /* in use, all of them */
     uint64_t processes;
     uint64_t threads;
 };
@@ -155,6 +160,19 @@ struct asi_trust_change {
 struct asi_move {
     uint32_t pid;    /* 0: the caller */
     uint32_t domain; /* 0: none */
+};
+
+/*
+ * Pages that were mapped in the restricted space of the process that had most of its own, of those that ended while the
+ * count was on. By region, as the process left them: before its memory was taken down.
+ */
+struct asi_tally {
+    uint64_t processes; /* that ended meanwhile */
+    uint64_t user;      /* its own memory, and files that it maps */
+    uint64_t windows;   /* views of secret pages that it may see (EPHMAP) */
+    uint64_t local;     /* of its kernel objects and stacks, and the CPUs' stacks */
+    uint64_t global;    /* metadata and the kernel's image: the same for everybody */
+    char name[16];      /* of its program */
 };
 
 /* What an audit may break on purpose first (and mend after), to show that it is seen. */

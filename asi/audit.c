@@ -120,7 +120,7 @@ static void walk(struct audit *audit, frame_t frame, unsigned level, uint64_t ba
             report->leaves_checked++;
             if (!leaf_allowed(audit, address, entry))
                 violation(audit, &report->reach_violations, "REACH", address, pte_frame(entry));
-            if ((entry & PTE_WRITE) && !(entry & PTE_NO_EXECUTE))
+            if ((entry & PTE_WRITE) && !(entry & PTE_NO_EXECUTE) && table_index(address, 4) >= USER_SLOTS)
                 violation(audit, &report->reach_violations, "REACH (writable and executable)", address,
                           pte_frame(entry));
         } else if (!table_allowed(audit, pte_frame(entry), shared)) {

@@ -11,11 +11,14 @@
 #include "arch/uaccess.h"
 #include "asi/asi.h"
 #include "asi/audit.h"
+#include "asi/demo.h"
 #include "asi/nest.h"
 #include "asi/scan.h"
 #include "asi/sites.h"
+#include "asi/tally.h"
 #include "asi/trust.h"
 #include "kernel/ksyms.h"
+#include "kernel/message.h"
 #include "kernel/print.h"
 #include "kernel/process.h"
 #include "kernel/stop.h"
@@ -25,8 +28,9 @@
 #include "mm/frame.h"
 #include "mm/heap.h"
 #include "mm/heap_boot.h"
+#include "mm/view_set.h"
 
-#define SITES_MAX 32
+#define SITES_MAX 256 /* as many as are kept */
 
 uint64_t boot_entry_tsc;
 static uint64_t first_user_tsc;
@@ -85,6 +89,13 @@ static void add_counters(struct asi_counters *sum, const struct cpu_counters *co
     sum->tag_hits += counters->tag_hits;
 }
 
+/* Idle is a thread like others, with its time booked when it goes. */
+static void add_cpu(struct asi_counters *sum, const struct cpu *cpu) {
+    add_counters(sum, &cpu->counters);
+    if (cpu->idle != NULL)
+        sum->idle_ns += __atomic_load_n(&cpu->idle->cpu_time, __ATOMIC_RELAXED);
+}
+
 static enum status process_counters(uint32_t id, struct asi_counters *sum) {
     bool irq = spin_lock_irq(&processes_lock);
     struct process *process = id == 0 ? process_current() : process_find(id);
@@ -100,11 +111,11 @@ static enum status get_counters(struct syscall *call) {
     enum status status = OK;
     if (scope == ASI_SCOPE_ALL) {
         for (unsigned cpu = 0; cpu < CPU_MAX; cpu++)
-            add_counters(&sum, &cpus[cpu].counters);
+            add_cpu(&sum, &cpus[cpu]);
     } else if (scope < ASI_SCOPE_ALL) {
         if (-2 - scope >= CPU_MAX)
             return ERR_INVALID;
-        add_counters(&sum, &cpus[-2 - scope].counters);
+        add_cpu(&sum, &cpus[-2 - scope]);
     } else {
         status = scope > UINT32_MAX ? ERR_NO_PROCESS : process_counters((uint32_t)scope, &sum);
     }
@@ -126,11 +137,15 @@ static void reset_counters(void) {
 }
 
 static enum status get_sites(struct syscall *call) {
-    struct asi_site sites[SITES_MAX];
-    uint64_t room = call->arg[3] / sizeof sites[0];
+    uint64_t room = call->arg[3] / sizeof(struct asi_site);
+    struct asi_site *sites = local_alloc(SITES_MAX * sizeof *sites);
+    if (sites == NULL)
+        return ERR_NO_MEMORY;
     unsigned count = asi_sites_top(sites, room < SITES_MAX ? (unsigned)room : SITES_MAX);
     call->result = count;
-    return copy_to_user(call->arg[2], sites, count * sizeof sites[0]);
+    enum status status = copy_to_user(call->arg[2], sites, count * sizeof *sites);
+    local_free(sites, SITES_MAX * sizeof *sites);
+    return status;
 }
 
 static enum status get_symbol(struct syscall *call) {
@@ -146,36 +161,24 @@ static enum status get_symbol(struct syscall *call) {
     return copy_to_user(call->arg[2], text, length + 1);
 }
 
-/* Frames that belong to processes which have received calls. */
-static uint64_t frames_of_servers(void) {
-    static uint64_t serving[THREADS_MAX / 32]; /* a bit for each process id. Under processes_lock */
+/* LOCAL and USER frames of all processes but the caller. */
+static uint64_t frames_of_others(void) {
+    static uint64_t others[THREADS_MAX / 32]; /* a bit for each process id. Under processes_lock */
     bool irq = spin_lock_irq(&processes_lock);
-    memset(serving, 0, sizeof serving);
+    memset(others, 0, sizeof others);
     list_for_each(link, &all_processes) {
         const struct process *process = container_of(link, struct process, all_link);
-        if (process->serves && process->id < sizeof serving * 8)
-            serving[process->id / 64] |= 1UL << process->id % 64;
+        if (process != process_current() && process->id < sizeof others * 8)
+            others[process->id / 64] |= 1UL << process->id % 64;
     }
-    uint64_t count = frame_count_owned(serving, sizeof serving * 8);
-    spin_unlock_irq(&processes_lock, irq);
-    return count;
-}
-
-/* Tables for windows of the other processes: what a case's process, the runner and init have kept. */
-static uint64_t frames_of_views(void) {
-    uint64_t count = 0;
-    bool irq = spin_lock_irq(&processes_lock);
-    list_for_each(link, &all_processes) {
-        const struct process *process = container_of(link, struct process, all_link);
-        if (!process->serves)
-            count += __atomic_load_n(&process->window_tables, __ATOMIC_RELAXED);
-    }
+    uint64_t count = frame_count_owned(others, sizeof others * 8);
     spin_unlock_irq(&processes_lock, irq);
     return count;
 }
 
 static enum status get_memory(struct syscall *call) {
     struct frame_counts counts;
+    struct message_spares spares = message_spares();
     global_heap_trim();
     frame_count(&counts);
     struct asi_memory memory = {
@@ -185,8 +188,10 @@ static enum status get_memory(struct syscall *call) {
         .frames_local = counts.by_class[FRAME_LOCAL],
         .frames_user = counts.by_class[FRAME_USER],
         .frames_secret = counts.by_class[FRAME_SECRET],
-        .frames_of_servers = frames_of_servers(),
-        .frames_of_views = frames_of_views(),
+        .frames_of_others = frames_of_others(),
+        .frames_of_views = __atomic_load_n(&process_current()->window_tables, __ATOMIC_RELAXED),
+        .frames_of_spares = spares.frames,
+        .heap_of_spares = spares.bytes + view_set_pages() * PAGE_SIZE,
         .global_heap_bytes = global_heap_in_use(),
         .processes = process_count(),
         .threads = thread_count(),
@@ -247,6 +252,18 @@ static enum status scan(struct syscall *call) {
     return status == OK ? copy_out(call, &request, sizeof request) : status;
 }
 
+static enum status tally(struct syscall *call) {
+    struct asi_tally counted;
+    if (call->arg[1] > 1)
+        return ERR_INVALID;
+    if (call->arg[1] == 1) {
+        tally_begin();
+        return OK;
+    }
+    tally_end(&counted);
+    return copy_out(call, &counted, sizeof counted);
+}
+
 static enum status nest(struct syscall *call) {
     struct asi_nest what;
     if (call->arg[2] == 0)
@@ -260,11 +277,11 @@ static enum status nest(struct syscall *call) {
 static bool is_privileged(uint64_t operation) {
     return operation == ASI_OP_SET_MODE || operation == ASI_OP_SET_FLUSH || operation == ASI_OP_SET_VIEWS ||
            operation == ASI_OP_AUDIT || operation == ASI_OP_RESET || operation == ASI_OP_MOVE ||
-           (operation >= ASI_OP_SCAN && operation <= ASI_OP_NMI_STORM);
+           operation == ASI_OP_TALLY || (operation >= ASI_OP_SCAN && operation <= ASI_OP_NMI_STORM);
 }
 
 enum status sys_asi(struct syscall *call) {
-    if (is_privileged(call->arg[0]) && process_current()->uid != 0)
+    if (is_privileged(call->arg[0]) && !identity_is_root())
         return ERR_NOT_PERMITTED;
     switch (call->arg[0]) {
     case ASI_OP_STATE:
@@ -290,6 +307,8 @@ enum status sys_asi(struct syscall *call) {
         return OK;
     case ASI_OP_SCAN:
         return scan(call);
+    case ASI_OP_TALLY:
+        return tally(call);
     case ASI_OP_NEST:
         return nest(call);
     case ASI_OP_NEST_REPORT:
@@ -306,6 +325,6 @@ enum status sys_asi(struct syscall *call) {
     case ASI_OP_MOVE:
         return move_process(call);
     default:
-        return ERR_INVALID;
+        return demo_call(call);
     }
 }

@@ -28,14 +28,19 @@
  *   trust_change_unnoticed     FLUSH-CONTROL    trust is taken back, and CPUs go on by what they knew
  *   stale_tag                  REVOKE           a flush begins no generation, so tags know nothing of it. Debug build
  *   message_not_cleared        CLEAN            frames of messages are freed as they are
+ *   fifo_not_cleared           CLEAN            what is unread in a FIFO is freed as it is by who may not read it
+ *   command_line_to_all        LOGICAL-ACCESS   a command line is shown to whoever asks (kernel/command_line.c)
+ *   command_line_not_cleared   CLEAN            its frames are freed as they are
  *   message_in_thread          RESIDUE          a word of a message is kept in struct thread while the call waits
+ *   address_as_key             RESIDUE          a sleeper's user address lies in the futexes' table (kernel/futex.c)
  *   nested_trusts_gs           NEST             a nested exception leaves %gs as it needed it (arch/entry.asm)
  *   nested_leaves_root         NEST             … and classic's kernel root loaded (arch/entry.asm)
  *   nested_stack_shared        NEST             all of them have one stack
  *   nested_frame_stays         RESIDUE          … and leave the registers that they met on it (arch/entry.asm)
  *   nested_rsp_stays           RESIDUE          … or the user's stack pointer
  *   user_rsp_stays             RESIDUE          a system call leaves it in the CPU's page (arch/entry.asm)
- *   idle_keeps_registers       RESIDUE          idle has the last thread's registers when an interrupt comes. Two CPUs
+ *   idle_keeps_registers       RESIDUE          idle, or a handler that faults, has what a thread left. Two CPUs
+ *   trace_keeps_argument       RESIDUE          a record of the trace has a system call's argument. With trace=on
  */
 #ifndef ASI_MUTANT_H
 #define ASI_MUTANT_H

@@ -16,6 +16,9 @@ struct site {
     uint64_t count; /* atomic */
 };
 
+const char *const asi_cause_names[ASI_CAUSES] = {"file",  "zero",  "cow",  "ipc",   "fork", "exec",
+                                                 "table", "death", "mode", "debug", "other"};
+
 static struct site sites[SITES]; /* the last one: overflow */
 
 static uint64_t key_of(uint64_t address, enum asi_cause cause) { return address << CAUSE_BITS | cause; }

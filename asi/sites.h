@@ -6,6 +6,9 @@
 
 #include "asi/abi.h"
 
+/* What a cause is called, by enum asi_cause. */
+extern const char *const asi_cause_names[ASI_CAUSES];
+
 /* Counts one exit. Interrupts off. */
 void asi_site_record(uint64_t address, enum asi_cause cause);
 

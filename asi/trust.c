@@ -139,7 +139,7 @@ enum status trust_new_domain(uint32_t *number) {
     const uint32_t fresh = free_number();
     if (fresh < ASI_DOMAINS) {
         begin_generation(); /* before the number means somebody else */
-        domains[fresh].owner = process->uid;
+        domains[fresh].owner = process->user.effective;
         __atomic_store_n(&domains[fresh].trusts, set_of(fresh), __ATOMIC_RELEASE);
         __atomic_store_n(&domains[fresh].trusted_by, set_of(fresh), __ATOMIC_RELEASE);
         move(process, fresh);
@@ -182,7 +182,7 @@ static enum status check_pair(uint32_t domain, uint32_t peer) {
 
 static bool may_change(uint32_t domain) {
     const struct process *self = process_current();
-    return self->uid == 0 || (self->domain == domain && self->uid == domains[domain].owner);
+    return self->user.effective == 0 || (self->domain == domain && self->user.effective == domains[domain].owner);
 }
 
 static void begin_trust(uint32_t domain, uint32_t peer) {

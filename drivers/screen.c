@@ -23,6 +23,8 @@ static uint32_t columns, lines;            /* constant after screen_init() */
 static void *memory;                       /* this and the rest: guarded by the caller's lock */
 static uint32_t column, line;
 static enum escape escape;
+static bool left;                              /* somebody else draws */
+static const struct boot_framebuffer *loaders; /* constant after screen_init() */
 
 /* The screen as firmware left it is overwritten from the top; the rest stays until the text gets there. */
 static void start_line(void) {
@@ -35,11 +37,24 @@ void screen_init(const struct boot_framebuffer *framebuffer) {
 
     device = framebuffer->text_mode ? vga_text_open(framebuffer, &columns, &lines)
                                     : framebuffer_open(framebuffer, &columns, &lines);
+    loaders = framebuffer;
     if (device == NULL || framebuffer->phys + bytes > 4 * PAGE_DIRECTORY_SPAN)
         return;
     screen_map((void *)(PHYSMAP_BASE + framebuffer->phys));
     for (uint32_t i = 0; i < lines; i++)
         device->clear_line(memory, i);
+}
+
+const struct boot_framebuffer *screen_framebuffer(void) {
+    return device != NULL && memory != NULL && !loaders->text_mode ? loaders : NULL;
+}
+
+void screen_leave(bool leave) {
+    if (left && !leave && device != NULL) {
+        column = line = 0;
+        start_line();
+    }
+    left = leave;
 }
 
 void screen_map(void *video) { memory = video; }
@@ -102,7 +117,7 @@ static void write_character(char character) {
 }
 
 void screen_write(const char *text, size_t bytes) {
-    if (!screen_is_there())
+    if (left || !screen_is_there())
         return;
     for (size_t i = 0; i < bytes; i++)
         write_character(text[i]);

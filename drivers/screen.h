@@ -23,6 +23,12 @@ void screen_init(const struct boot_framebuffer *framebuffer);
 /* Where the screen's memory is mapped from now on; NULL: nowhere, and nothing is drawn. */
 void screen_map(void *video);
 
+/* The screen as the loader left it, or NULL where there is no framebuffer. */
+const struct boot_framebuffer *screen_framebuffer(void);
+
+/* Nothing is drawn until the screen is taken back; then text goes on at the top. The caller's lock. */
+void screen_leave(bool leave);
+
 /* Whether anything is shown. */
 bool screen_is_there(void);
 

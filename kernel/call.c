@@ -14,7 +14,9 @@
 #include "kernel/donation.h"
 #include "kernel/endpoint_queues.h"
 #include "kernel/process.h"
+#include "kernel/ready_queue.h"
 #include "kernel/sched.h"
+#include "kernel/sched_abi.h"
 #include "kernel/thread.h"
 
 struct spinlock ipc_lock = SPINLOCK_INIT(RANK_IPC);
@@ -65,7 +67,6 @@ static void hand_over(struct call *call, struct reception *reception) {
     list_remove(&call->link);
     list_push_front(&receiver->process->calls, &call->link);
     call->state = CALL_RECEIVED;
-    receiver->process->serves = true;
     call->worker = receiver;
     call->endpoint->last_received = call;
     donation_begin(call);
@@ -119,6 +120,12 @@ static enum status sleep(const struct call_terms *terms) {
     return terms->only_killed ? wait_sleep_killable(terms->deadline) : wait_sleep(terms->deadline);
 }
 
+static enum status sleep_in_call(const struct call *call, const struct call_terms *terms) {
+    if (terms->binding && __atomic_load_n(&call->state, __ATOMIC_RELAXED) == CALL_RECEIVED)
+        return wait_sleep_unkillable(terms->deadline);
+    return sleep(terms);
+}
+
 /* A second call of the same thread would use the same record: its wait takes no page faults and calls nobody. */
 enum status call_send(struct endpoint *endpoint, uint64_t badge, struct parcel *parcel,
                       const struct call_terms *terms) {
@@ -146,13 +153,27 @@ enum status call_send(struct endpoint *endpoint, uint64_t badge, struct parcel *
     return call_wait(parcel, terms);
 }
 
+/* Takes ipc_lock when the wait has ended. */
+static enum status wait_and_lock(const struct call *call, const struct call_terms *terms, bool *irq) {
+    enum status status;
+    bool bound;
+    do {
+        status = OK;
+        while (status == OK && __atomic_load_n(&call->state, __ATOMIC_RELAXED) != CALL_ANSWERED)
+            status = sleep_in_call(call, terms);
+        *irq = spin_lock_irq(&ipc_lock);
+        bound = status == ERR_RESTART && terms->binding && call->state == CALL_RECEIVED; /* since we looked */
+        if (bound)
+            spin_unlock_irq(&ipc_lock, *irq);
+    } while (bound);
+    return status;
+}
+
 enum status call_wait(struct parcel *parcel, const struct call_terms *terms) {
     struct call *call = &thread_current()->call;
-    enum status status = OK;
-    while (status == OK && __atomic_load_n(&call->state, __ATOMIC_RELAXED) != CALL_ANSWERED)
-        status = sleep(terms);
+    bool irq;
+    enum status status = wait_and_lock(call, terms, &irq);
     wait_end_alone();
-    bool irq = spin_lock_irq(&ipc_lock);
     if (call->state == CALL_ANSWERED)
         status = call->status;
     else
@@ -260,9 +281,14 @@ void calls_forget_worker(void) {
     spin_unlock_irq(&ipc_lock, irq);
 }
 
-void thread_set_nice(struct thread *thread, int nice) {
+void thread_set_policy(struct thread *thread, unsigned policy, unsigned priority, int nice) {
     bool irq = spin_lock_irq(&ipc_lock);
+    thread->policy = (uint8_t)policy;
+    thread->realtime_priority = (uint8_t)priority;
     thread->nice = (int8_t)nice;
+    thread->own_level = priority != 0          ? level_of_priority(priority)
+                        : policy == SCHED_IDLE ? (uint8_t)LEVEL_OF_IDLERS
+                                               : level_of_nice(nice);
     donation_update(thread);
     spin_unlock_irq(&ipc_lock, irq);
 }

@@ -54,6 +54,7 @@ struct call_terms {
     uint32_t room;
     bool in_frame;
     bool only_killed;  /* signals that do not kill are no reason to end the wait */
+    bool binding;      /* likewise what kills, once the call was received: the caller must know what became of it */
     uint64_t deadline; /* ns of time_monotonic(), or WAIT_FOREVER */
 };
 

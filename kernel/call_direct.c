@@ -9,9 +9,9 @@
 #include "kernel/call_direct.h"
 
 #include "arch/cpu.h"
+#include "kernel/donation.h"
 #include "kernel/endpoint_queues.h"
 #include "kernel/process.h"
-#include "kernel/ready_queue.h"
 #include "kernel/sched.h"
 #include "kernel/thread.h"
 
@@ -79,7 +79,7 @@ static struct call *answerable(const struct endpoint *endpoint) {
     struct call *call = container_of(calls->next, struct call, link);
     if (call->token != self->unanswered || call->worker != self || !call->in_frame)
         return NULL;
-    const bool has_other_donors = calls->next != calls->previous && self->level != level_of_nice(self->nice);
+    const bool has_other_donors = calls->next != calls->previous && self->level != level_without_calls(self);
     return has_other_donors ? NULL : call;
 }
 
@@ -93,7 +93,7 @@ static void end_call(struct call *call, struct endpoint *endpoint) {
     call->state = CALL_ANSWERED;
     call->status = OK;
     if (self->process->calls.next == &self->process->calls)
-        self->level = level_of_nice(self->nice); /* the last donation was the caller's */
+        self->level = level_without_calls(self); /* the last donation was the caller's */
     self->unanswered = 0;
     reception->waiting = true;
     reception->in_frame = true;

@@ -9,6 +9,7 @@
 #include "arch/uaccess.h"
 #include "kernel/names.h"
 #include "kernel/open_file.h"
+#include "kernel/pty.h"
 #include "kernel/random.h"
 #include "kernel/string.h"
 #include "kernel/terminal.h"
@@ -90,6 +91,8 @@ static const struct {
     {"/dev/tty", 0666, {.operations = &terminal_operations, .major = 5, .minor = 0}},
     {"/dev/console", 0600, {.operations = &terminal_operations, .major = 5, .minor = 1}},
     {"/dev/ttyS0", 0600, {.operations = &terminal_operations, .major = 4, .minor = 64}},
+    {"/dev/ptmx", 0666, {.operations = &pty_master_operations, .major = 5, .minor = 2}},
+    {"/dev/pts/ptmx", 0666, {.operations = &pty_master_operations, .major = 5, .minor = 2}},
 };
 
 static const struct {
@@ -99,14 +102,18 @@ static const struct {
     {"/dev/stdout", "/proc/self/fd/1"},
     {"/dev/stderr", "/proc/self/fd/2"},
     {"/dev/fd", "/proc/self/fd"},
+    /* A directory of the root's own, which can be written to. */
+    {"/dev/shm", "/run/shm"},
 };
 
 enum status devices_init(void) {
     terminal_init();
-    enum status status = names_make_directories("/dev");
+    enum status status = names_make_directories("/dev/pts");
     for (size_t i = 0; i < sizeof(devices) / sizeof(devices[0]) && status == OK; i++)
         status = names_make_special(devices[i].path, S_IFCHR | devices[i].mode, &devices[i].special);
     for (size_t i = 0; i < sizeof(links) / sizeof(links[0]) && status == OK; i++)
         status = names_make_symlink(links[i].path, links[i].target);
+    if (status == OK)
+        status = pty_init();
     return status;
 }

@@ -14,9 +14,6 @@ MUST_USE enum status devices_init(void);
 /* Makes /proc and /sys. Likewise. */
 MUST_USE enum status procfs_init(void);
 
-/* Makes /proc/self/fd and what is in it (handle_file.c). Called by procfs_init(). */
-MUST_USE enum status handle_files_init(void);
-
 /* For all of them: makes directories along `path` as needed, and a special file or link there. The path is absolute.
  * Boot only. */
 MUST_USE enum status names_make_directories(const char *path);

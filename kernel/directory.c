@@ -22,23 +22,9 @@ static uint32_t hash_name(const char *name, size_t length) {
     return hash ^ hash >> 15; /* the low bits choose the bucket */
 }
 
+static size_t table_bytes(uint32_t capacity) { return capacity * sizeof(struct directory_entry *); }
+
 static size_t entry_bytes(size_t length) { return sizeof(struct directory_entry) + length + 1; }
-
-/* Tables larger than a page come as whole pages: the heap is for small things. */
-static struct directory_entry **table_alloc(uint32_t capacity) {
-    size_t bytes = capacity * sizeof(struct directory_entry *);
-    return bytes < PAGE_SIZE ? global_alloc(bytes) : global_alloc_pages(bytes_to_pages(bytes));
-}
-
-static void table_free(struct directory_entry **table, uint32_t capacity) {
-    size_t bytes = capacity * sizeof(struct directory_entry *);
-    if (table == NULL)
-        return;
-    if (bytes < PAGE_SIZE)
-        global_free(table, bytes);
-    else
-        global_free_pages(table, bytes_to_pages(bytes));
-}
 
 struct directory_entry *directory_find(const struct directory *directory, const char *name, size_t length) {
     if (directory->capacity == 0)
@@ -60,11 +46,11 @@ static enum status grow(struct directory *directory) {
     uint32_t capacity = directory->capacity != 0 ? directory->capacity * 2 : CAPACITY_FIRST;
     if (capacity > CAPACITY_MAX)
         return ERR_NO_SPACE;
-    struct directory_entry **slots = table_alloc(capacity);
-    struct directory_entry **buckets = table_alloc(capacity);
+    struct directory_entry **slots = global_alloc(table_bytes(capacity));
+    struct directory_entry **buckets = global_alloc(table_bytes(capacity));
     if (slots == NULL || buckets == NULL) {
-        table_free(slots, capacity);
-        table_free(buckets, capacity);
+        global_free(slots, table_bytes(capacity));
+        global_free(buckets, table_bytes(capacity));
         return ERR_NO_MEMORY;
     }
     if (directory->capacity != 0)
@@ -138,8 +124,8 @@ struct directory_entry *directory_at(const struct directory *directory, uint64_t
 }
 
 void directory_free(struct directory *directory) {
-    table_free(directory->slots, directory->capacity);
-    table_free(directory->buckets, directory->capacity);
+    global_free(directory->slots, table_bytes(directory->capacity));
+    global_free(directory->buckets, table_bytes(directory->capacity));
     directory->slots = directory->buckets = NULL;
     directory->capacity = 0;
 }

@@ -1,16 +1,16 @@
 /*
- * Owns: thread.level where it differs from what thread.nice says.
+ * Owns: thread.level where it differs from what thread.own_level says.
  *
  * A level is the most urgent of the thread's own, those of the callers whose calls it works on, and, if one of these
  * was the last to be received from its endpoint, those of the callers that are queued there: the way to them leads
- * through it. Along a chain of calls a change is followed for DEPTH_MAX threads.
+ * through it; and those who wait for a PI mutex that it owns (kernel/futex_pi.c). Along a chain of calls a change is
+ * followed for DEPTH_MAX threads.
  * Locks: ipc_lock, held by the callers. Space: any.
  */
 #include "kernel/donation.h"
 
 #include "kernel/endpoint_queues.h"
 #include "kernel/process.h"
-#include "kernel/ready_queue.h"
 #include "kernel/sched.h"
 
 enum { DEPTH_MAX = 16 };
@@ -32,7 +32,7 @@ static void more_urgent(unsigned *level, const struct thread *thread) {
 }
 
 static unsigned level_with_donations(const struct thread *thread) {
-    unsigned level = level_of_nice(thread->nice);
+    unsigned level = level_without_calls(thread);
     list_for_each(link, &thread->process->calls) {
         struct call *call = container_of(link, struct call, link);
         if (call->worker != thread)
@@ -67,7 +67,7 @@ void donation_end(struct call *call) {
     if (call->endpoint->last_received == call)
         call->endpoint->last_received = NULL;
     call->worker = NULL;
-    if (__builtin_expect(worker != NULL && worker->level != level_of_nice(worker->nice), 0))
+    if (__builtin_expect(worker != NULL && worker->level != worker->own_level, 0))
         donation_update(worker);
 }
 

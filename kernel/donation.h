@@ -7,8 +7,16 @@
 #ifndef KERNEL_DONATION_H
 #define KERNEL_DONATION_H
 
+#include "kernel/ready_queue.h"
+#include "kernel/thread.h"
+
 struct call;
-struct thread;
+
+/* What it is by itself, and by the PI mutexes that it owns. */
+static inline uint8_t level_without_calls(const struct thread *thread) {
+    const uint8_t boosted = (uint8_t)(READY_LEVELS - thread->pi_boost);
+    return boosted < thread->own_level ? boosted : thread->own_level;
+}
 
 /* The call was queued, or received: its caller donates. */
 void donation_begin(struct call *call);

@@ -24,6 +24,7 @@ struct file;
  */
 struct message {
     uint32_t label; /* in: of the call. Out: of the answer */
+    bool binding;   /* once it was received not even a signal that kills ends the wait */
     uint64_t word[3];
     const void *bytes;
     vaddr_t user_bytes;
@@ -38,8 +39,9 @@ struct message {
 };
 
 /*
- * Calls and waits for the answer. Only a signal that kills ends the wait early (ERR_RESTART). ERR_BROKEN_PIPE (nobody
- * can receive, or the receiver died), ERR_TIMED_OUT, ERR_NO_MEMORY, ERR_FAULT. May sleep; no lock held. Never exits.
+ * Calls and waits for the answer. Only a signal that kills ends the wait early (ERR_RESTART; see `binding`).
+ * ERR_BROKEN_PIPE (nobody can receive, or the receiver died), ERR_TIMED_OUT, ERR_NO_MEMORY, ERR_FAULT. May sleep; no
+ * lock held. Never exits.
  */
 MUST_USE enum status endpoint_call(struct endpoint *endpoint, struct message *message, uint64_t timeout_ns);
 

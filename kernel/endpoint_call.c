@@ -16,9 +16,8 @@ static enum status make_parcel(const struct message *message, struct parcel *par
     enum status status = message_alloc(message->length, &parcel->buffer);
     if (status != OK)
         return status;
-    message_put_words(parcel->buffer, &words);
-    status =
-        message_write(parcel->buffer, (struct message_place){message->user_bytes, (char *)(uintptr_t)message->bytes});
+    const struct message_place from = {message->user_bytes, (char *)(uintptr_t)message->bytes};
+    status = message_write(parcel->buffer, &words, from);
     if (status != OK) {
         parcel_drop(parcel);
         return status;
@@ -33,10 +32,12 @@ static enum status make_parcel(const struct message *message, struct parcel *par
 /* The answer's files pass to the caller, as many as it has room for; what is left in the parcel is dropped. */
 static enum status take(struct message *message, struct parcel *parcel) {
     struct message_words words;
-    enum status status = message_read(parcel->buffer, (struct message_place){message->user_buffer, message->buffer});
+    const struct message_place to = {message->user_buffer, message->buffer};
+    enum status status = message_prepare(parcel->buffer, to);
+    if (status == OK)
+        status = message_take(parcel->buffer, &words, to);
     if (status != OK)
         return status;
-    message_get_words(parcel->buffer, &words);
     message->label = (uint32_t)words.label;
     for (unsigned i = 0; i < 3; i++)
         message->word[i] = words.word[i];
@@ -51,8 +52,10 @@ static enum status take(struct message *message, struct parcel *parcel) {
 }
 
 enum status endpoint_call(struct endpoint *endpoint, struct message *message, uint64_t timeout_ns) {
-    const struct call_terms terms = {
-        .room = (uint32_t)message->room, .only_killed = true, .deadline = deadline_after(timeout_ns)};
+    const struct call_terms terms = {.room = (uint32_t)message->room,
+                                     .only_killed = true,
+                                     .binding = message->binding,
+                                     .deadline = deadline_after(timeout_ns)};
     struct parcel parcel;
     enum status status = make_parcel(message, &parcel);
     if (status != OK)

@@ -2,8 +2,8 @@
  * execve: decode everything about the new program while the old one can still be returned to, then commit.
  *
  * The commit's line is process_begin_exec(): what fails behind it ends the process. Path and strings are user bytes:
- * LOCAL memory or this stack. An open executable counts for LOGICAL ACCESS until vm_destroy() closes it. No locks of
- * its own. Runs in either space; may sleep.
+ * LOCAL memory or this stack. An open executable counts for LOGICAL ACCESS until vm_destroy() closes it; the
+ * interpreter is open until it is mapped. No locks of its own. Runs in either space; may sleep.
  */
 #include "kernel/exec.h"
 
@@ -13,46 +13,57 @@
 #include "arch/trap_frame.h"
 #include "arch/uaccess.h"
 #include "arch/user_segments.h"
+#include "kernel/command_line.h"
 #include "kernel/elf.h"
 #include "kernel/exec_arguments.h"
 #include "kernel/exec_stack.h"
 #include "kernel/file.h"
 #include "kernel/file_abi.h"
 #include "kernel/futex.h"
+#include "kernel/layout.h"
 #include "kernel/local.h"
+#include "kernel/posix_timer.h"
+#include "kernel/print.h"
 #include "kernel/process.h"
 #include "kernel/signal_abi.h"
 #include "kernel/string.h"
 #include "kernel/syscall_table.h"
 #include "mm/ephmap.h"
 #include "mm/object.h"
+#include "mm/vm.h"
 
 enum { PATH_SIZE = 4096, SCRIPT_HEAD = 256 };
 #define RFLAGS_INITIAL 0x202UL /* interrupts on */
 
-/* One execve in progress: LOCAL. */
+/* One execve in progress: LOCAL. An object here is open, with a reference; NULL: not, or given away. */
 struct exec {
     char *path;                   /* as given */
     const char *file;             /* what is run: path or the script's interpreter */
     char name[PROCESS_NAME_SIZE]; /* last component of `path` */
     bool by_handle;               /* it has no path */
-    struct memory_object *object; /* open, with a reference; NULL: not, or given away */
+    bool secure;                  /* it runs as somebody else than who started it */
+    struct program_owner owner;   /* of what is run */
+    struct memory_object *object;
+    struct memory_object *interpreter; /* PT_INTERP's; NULL also: the program has none */
     struct exec_arguments arguments;
-    struct elf_image image;
+    struct elf_image image, interpreter_image;
+    struct layout layout;
     char script[SCRIPT_HEAD + 1]; /* first line, cut into interpreter and argument */
 };
 _Static_assert(sizeof(struct exec) <= PAGE_SIZE, "one chunk of the LOCAL heap");
 
-static void close_object(struct exec *exec) {
-    if (exec->object != NULL) {
-        ephmap_close(exec->object);
-        object_unref(exec->object);
-        exec->object = NULL;
+static void close_object(struct memory_object **object) {
+    if (*object != NULL) {
+        ephmap_close(*object);
+        object_end_run(*object);
+        object_unref(*object);
+        *object = NULL;
     }
 }
 
 static void exec_free(struct exec *exec) {
-    close_object(exec);
+    close_object(&exec->object);
+    close_object(&exec->interpreter);
     arguments_free(&exec->arguments);
     local_free(exec->path, PATH_SIZE);
     local_free(exec, sizeof(*exec));
@@ -126,9 +137,9 @@ static enum status resolve_script(struct exec *exec, bool *is_script) {
         return status;
     if (!cut_script_line(exec->script, &interpreter, &argument))
         return ERR_NOT_EXECUTABLE;
-    close_object(exec);
+    close_object(&exec->object);
     exec->file = interpreter;
-    if ((status = file_open_executable(interpreter, &exec->object, ignored_name)) != OK) {
+    if ((status = file_open_executable(AT_FDCWD, interpreter, true, &exec->object, ignored_name, &exec->owner)) != OK) {
         exec->object = NULL;
         return status;
     }
@@ -139,13 +150,29 @@ static enum status resolve_script(struct exec *exec, bool *is_script) {
     return arguments_add(&exec->arguments, exec->path);
 }
 
-static enum status open_program(struct exec *exec, bool *is_script) {
-    enum status status = file_open_executable(exec->path, &exec->object, exec->name);
+/* What was found from a directory is called by way of its descriptor, as on Linux. */
+static enum status name_by_directory(struct exec *exec, int dirfd) {
+    char *name = local_alloc(PATH_SIZE);
+
+    if (name == NULL)
+        return ERR_NO_MEMORY;
+    size_t length = format_string(name, PATH_SIZE, "/dev/fd/%d/%s", dirfd, exec->path);
+    if (length < PATH_SIZE)
+        memcpy(exec->path, name, length + 1);
+    local_free(name, PATH_SIZE);
+    exec->by_handle = true;
+    return length < PATH_SIZE ? OK : ERR_NAME_TOO_LONG;
+}
+
+static enum status open_program(struct exec *exec, int dirfd, bool follow, bool *is_script) {
+    enum status status = file_open_executable(dirfd, exec->path, follow, &exec->object, exec->name, &exec->owner);
 
     if (status != OK) {
         exec->object = NULL;
         return status;
     }
+    if (dirfd != AT_FDCWD && exec->path[0] != '/' && (status = name_by_directory(exec, dirfd)) != OK)
+        return status;
     return resolve_script(exec, is_script);
 }
 
@@ -153,7 +180,7 @@ static enum status open_program(struct exec *exec, bool *is_script) {
 static enum status open_program_handle(struct exec *exec, int fd, vaddr_t argv) {
     vaddr_t text = 0;
     size_t length;
-    enum status status = file_executable(fd, &exec->object);
+    enum status status = file_executable(fd, &exec->object, &exec->owner);
 
     exec->by_handle = true;
     if (status != OK) {
@@ -165,6 +192,43 @@ static enum status open_program_handle(struct exec *exec, int fd, vaddr_t argv) 
     status = copy_string_from_user(exec->path, text, PATH_SIZE, &length);
     if (status == OK)
         strlcpy(exec->name, last_component(exec->path), sizeof(exec->name));
+    return status;
+}
+
+/* What is wrong with a program that is all right itself. */
+static enum status as_interpreter(enum status status) {
+    return status == ERR_NOT_EXECUTABLE ? ERR_BAD_LIBRARY : status;
+}
+
+static enum status open_interpreter(struct exec *exec, char *path) {
+    char ignored_name[PROCESS_NAME_SIZE];
+    struct program_owner ignored_owner;
+    enum status status = elf_read_interpreter(exec->object, &exec->image, path);
+
+    if (status != OK)
+        return status;
+    if ((status = file_open_executable(AT_FDCWD, path, true, &exec->interpreter, ignored_name, &ignored_owner)) != OK) {
+        exec->interpreter = NULL;
+        return status;
+    }
+    if (exec->interpreter->size < ELF_HEADER_BYTES)
+        return ERR_IO; /* as Linux says of what it could not read whole */
+    return as_interpreter(elf_read(exec->interpreter, &exec->interpreter_image));
+}
+
+/* Reads the headers of what is to run: the program, and the interpreter that it asks for. */
+static enum status read_images(struct exec *exec) {
+    enum status status = elf_read(exec->object, &exec->image);
+    char *path;
+
+    if (status == OK && exec->image.writable_code && process_current()->refuses_exec_gain)
+        return ERR_ACCESS;
+    if (status != OK || exec->image.interpreter_bytes == 0)
+        return status;
+    if ((path = local_alloc(ELF_INTERPRETER_MAX)) == NULL)
+        return ERR_NO_MEMORY;
+    status = open_interpreter(exec, path);
+    local_free(path, ELF_INTERPRETER_MAX);
     return status;
 }
 
@@ -200,21 +264,59 @@ static void become_first_thread(void) {
     spin_unlock_irq(&processes_lock, irq);
 }
 
+/* Its pages are the mappings' from here on, as those of any library; only the program itself stays open. */
+static enum status map_interpreter(struct exec *exec) {
+    struct elf_image *image = &exec->interpreter_image;
+    enum status status = OK;
+
+    if (exec->interpreter == NULL)
+        return OK;
+    if (image->movable)
+        status = elf_place(image, vm_free_place(elf_span(image)));
+    return status == OK ? elf_map(exec->interpreter, image) : status;
+}
+
+/* Maps stack, program and interpreter into the empty user half, and fills the stack. */
+static enum status map_program(struct exec *exec, vaddr_t *rsp) {
+    struct exec_stack stack = {.arguments = &exec->arguments,
+                               .image = &exec->image,
+                               .layout = &exec->layout,
+                               .path = exec->path,
+                               .secure = exec->secure};
+    enum status status = exec_stack_map(&exec->layout, exec->image.executable_stack);
+
+    if (status == OK && exec->image.movable)
+        status = elf_place(&exec->image, exec->layout.program_base);
+    if (status == OK)
+        status = elf_map(LOCAL->vm.executable, &exec->image);
+    if (status == OK)
+        status = map_interpreter(exec);
+    if (status != OK)
+        return status;
+    stack.interpreter_bias = exec->interpreter_image.bias;
+    return exec_stack_fill(&stack, rsp);
+}
+
 /* Builds the new program in the empty user half. The executable is given away to it. */
 static enum status build_program(struct exec *exec) {
     struct process *process = process_current();
+    struct vm *vm = &LOCAL->vm;
     vaddr_t rsp;
     enum status status;
 
-    LOCAL->vm.executable = exec->object;
+    vm->executable = exec->object;
     exec->object = NULL;
-    if ((status = elf_map(LOCAL->vm.executable, &exec->image)) != OK ||
-        (status = exec_stack_build(&exec->arguments, &exec->image, exec->path, &rsp)) != OK)
+    layout_choose(&exec->layout);
+    vm->mmap_shift = exec->layout.mmap_shift;
+    vm->address_secret = exec->layout.address_secret;
+    if ((status = map_program(exec, &rsp)) != OK)
         return status;
-    LOCAL->vm.heap_start = LOCAL->vm.heap_end = exec->image.end;
+    vm->heap_start = vm->heap_end = exec->image.end + exec->layout.heap_gap;
     strlcpy(process->name, exec->name, sizeof(process->name));
+    command_line_set(&exec->arguments);
     file_set_executable_path(exec->by_handle ? "" : exec->file);
-    reset_registers(exec->image.entry, rsp);
+    LOCAL->stack_start = rsp;
+    reset_registers(exec->interpreter != NULL ? exec->interpreter_image.entry : exec->image.entry, rsp);
     return OK;
 }
 
@@ -228,9 +330,7 @@ static enum status open_what(struct exec *exec, int fd, vaddr_t path, vaddr_t ar
         return status;
     if (length == 0 && flags & AT_EMPTY_PATH)
         return open_program_handle(exec, fd, argv);
-    if (fd != AT_FDCWD && length > 0 && exec->path[0] != '/')
-        return ERR_NOT_SUPPORTED;
-    return open_program(exec, is_script);
+    return open_program(exec, fd, !(flags & AT_SYMLINK_NOFOLLOW), is_script);
 }
 
 static enum status execute(int fd, vaddr_t path, vaddr_t argv, vaddr_t envp, unsigned flags) {
@@ -241,8 +341,7 @@ static enum status execute(int fd, vaddr_t path, vaddr_t argv, vaddr_t envp, uns
     if (status != OK)
         return status;
     if ((status = open_what(exec, fd, path, argv, flags, &is_script)) != OK ||
-        (status = collect_user_arguments(exec, argv, envp, is_script)) != OK ||
-        (status = elf_read(exec->object, &exec->image)) != OK) {
+        (status = collect_user_arguments(exec, argv, envp, is_script)) != OK || (status = read_images(exec)) != OK) {
         exec_free(exec);
         return status;
     }
@@ -253,8 +352,12 @@ static enum status execute(int fd, vaddr_t path, vaddr_t argv, vaddr_t envp, uns
         return status;
     }
     become_first_thread();
+    posix_timers_forget();
     handles_close_on_exec();
     signal_exec();
+    exec->secure = identity_exec(&exec->owner);
+    if (exec->secure) /* who started it is not to say where it lies */
+        LOCAL->personality = 0;
     status = build_program(exec);
     exec_free(exec);
     if (status != OK)
@@ -264,23 +367,21 @@ static enum status execute(int fd, vaddr_t path, vaddr_t argv, vaddr_t envp, uns
 
 enum status sys_execve(struct syscall *call) { return execute(AT_FDCWD, call->arg[0], call->arg[1], call->arg[2], 0); }
 
-/* Relative to a directory other than the working directory: not supported. */
 enum status sys_execveat(struct syscall *call) {
     unsigned flags = (unsigned)call->arg[4];
 
-    if (flags & ~AT_EMPTY_PATH)
+    if (flags & ~(AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW))
         return ERR_INVALID;
     return execute((int)call->arg[0], call->arg[1], call->arg[2], call->arg[3], flags);
 }
 
 /* What has a name only for its arguments. */
 static enum status open_program_object(struct exec *exec, struct memory_object *object) {
-    enum status status = ephmap_open(object);
+    enum status status = file_open_to_run(object);
 
-    if (status != OK) {
-        object_unref(object);
+    object_unref(object);
+    if (status != OK)
         return status;
-    }
     exec->object = object;
     exec->by_handle = true;
     strlcpy(exec->name, last_component(exec->path), sizeof(exec->name));
@@ -296,7 +397,7 @@ enum status exec_first(const char *path, struct memory_object *program) {
     if (status != OK)
         return status;
     strlcpy(exec->path, path, PATH_SIZE);
-    status = program != NULL ? open_program_object(exec, program) : open_program(exec, &is_script);
+    status = program != NULL ? open_program_object(exec, program) : open_program(exec, AT_FDCWD, true, &is_script);
     if (status == OK && !is_script) {
         exec->arguments.argc = 1;
         status = arguments_add(&exec->arguments, path);
@@ -305,7 +406,7 @@ enum status exec_first(const char *path, struct memory_object *program) {
         exec->arguments.envc++;
         status = arguments_add(&exec->arguments, environment[i]);
     }
-    if (status == OK && (status = elf_read(exec->object, &exec->image)) == OK)
+    if (status == OK && (status = read_images(exec)) == OK)
         status = build_program(exec);
     exec_free(exec);
     return status;

@@ -5,6 +5,7 @@
 #include "kernel/exec_arguments.h"
 
 #include "arch/uaccess.h"
+#include "kernel/limits.h"
 #include "kernel/string.h"
 #include "mm/heap.h"
 
@@ -26,7 +27,11 @@ void arguments_free(struct exec_arguments *arguments) {
 }
 
 /* What the strings so far and `pointers` to them take of the limit. */
-static bool within_limit(size_t bytes, size_t pointers) { return bytes + pointers * sizeof(uint64_t) <= ARGUMENTS_MAX; }
+static bool within_limit(size_t bytes, size_t pointers) {
+    const uint64_t quarter = limit_current(RLIMIT_STACK) / 4;
+    const uint64_t limit = quarter < ARGUMENTS_LEAST ? ARGUMENTS_LEAST : quarter;
+    return bytes + pointers * sizeof(uint64_t) <= (limit < ARGUMENTS_MAX ? limit : ARGUMENTS_MAX);
+}
 
 /* The rest of the page that the next byte goes to. */
 static enum status room(struct exec_arguments *arguments, char **to, size_t *bytes) {

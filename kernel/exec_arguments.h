@@ -10,8 +10,9 @@
 #include "kernel/status.h"
 #include "mm/types.h"
 
-/* Linux's limits: for one string, and for all of them with their pointers (a quarter of the stack). */
+/* For one string, as on Linux; for all of them with their pointers a quarter of RLIMIT_STACK, between these. */
 #define ARGUMENT_STRING_MAX (128 * 1024UL)
+#define ARGUMENTS_LEAST     (128 * 1024UL)
 #define ARGUMENTS_MAX       (2 * 1024 * 1024UL)
 
 struct exec_arguments {

@@ -7,10 +7,12 @@
 #include "arch/cpuid.h"
 #include "arch/fpu.h"
 #include "arch/uaccess.h"
+#include "kernel/limits.h"
 #include "kernel/process.h"
 #include "kernel/random.h"
 #include "kernel/signal_internal.h"
 #include "kernel/string.h"
+#include "kernel/vdso.h"
 #include "mm/vm.h"
 
 enum auxiliary {
@@ -33,10 +35,12 @@ enum auxiliary {
     AT_RANDOM = 25,
     AT_HWCAP2 = 26,
     AT_EXECFN = 31,
+    AT_SYSINFO_EHDR = 33,
     AT_MINSIGSTKSZ = 51,
 };
 
 enum { PROGRAM_HEADER_BYTES = 56, TICKS_PER_SECOND = 100, SIGNAL_FRAME_BYTES = 1024, RANDOM_BYTES = 16 };
+#define STACK_LEAST (ARGUMENTS_LEAST + 32 * PAGE_SIZE) /* bytes that a program gets, whatever its limit */
 
 /* Writes 64-bit words upwards, some at a time. */
 struct word_writer {
@@ -79,30 +83,32 @@ static size_t put_pointers(struct word_writer *writer, const struct exec_argumen
 
 /* Where the parts lie that the vectors point to. */
 struct stack_places {
-    vaddr_t path, strings, platform, random;
+    vaddr_t path, strings, platform, random, vdso;
 };
 
 /* The number of words that put_auxiliary writes. */
-enum { AUXILIARY_WORDS = 2 * 20 };
+enum { AUXILIARY_WORDS = 2 * 21 };
 
-static void put_auxiliary(struct word_writer *writer, const struct elf_image *image,
+static void put_auxiliary(struct word_writer *writer, const struct exec_stack *stack,
                           const struct stack_places *places) {
     const struct process *process = process_current();
+    const struct elf_image *image = stack->image;
 
+    put_pair(writer, AT_SYSINFO_EHDR, places->vdso);
     put_pair(writer, AT_HWCAP, cpuid(1, 0).edx);
     put_pair(writer, AT_PAGESZ, PAGE_SIZE);
     put_pair(writer, AT_CLKTCK, TICKS_PER_SECOND);
     put_pair(writer, AT_PHDR, image->program_headers);
     put_pair(writer, AT_PHENT, PROGRAM_HEADER_BYTES);
     put_pair(writer, AT_PHNUM, image->program_header_count);
-    put_pair(writer, AT_BASE, 0);
+    put_pair(writer, AT_BASE, stack->interpreter_bias);
     put_pair(writer, AT_FLAGS, 0);
     put_pair(writer, AT_ENTRY, image->entry);
-    put_pair(writer, AT_UID, process->uid);
-    put_pair(writer, AT_EUID, process->uid);
-    put_pair(writer, AT_GID, process->gid);
-    put_pair(writer, AT_EGID, process->gid);
-    put_pair(writer, AT_SECURE, 0);
+    put_pair(writer, AT_UID, process->user.real);
+    put_pair(writer, AT_EUID, process->user.effective);
+    put_pair(writer, AT_GID, process->group_id.real);
+    put_pair(writer, AT_EGID, process->group_id.effective);
+    put_pair(writer, AT_SECURE, stack->secure);
     put_pair(writer, AT_RANDOM, places->random);
     put_pair(writer, AT_HWCAP2, 0);
     put_pair(writer, AT_EXECFN, places->path);
@@ -111,12 +117,17 @@ static void put_auxiliary(struct word_writer *writer, const struct elf_image *im
     put_pair(writer, AT_NULL, 0);
 }
 
-/* As large as it may grow from the start: pages come as they are touched, and nothing can be put where it will need
- * them. */
-static enum status map_stack(void) {
-    const struct vm_map_request request = {.address = USER_STACK_TOP - VM_STACK_LIMIT,
-                                           .bytes = VM_STACK_LIMIT,
-                                           .protection = VM_READ | VM_WRITE,
+/* As large as it commonly may grow: pages come as they are touched, and faults extend it where RLIMIT_STACK is more. */
+static uint64_t first_bytes(void) {
+    const uint64_t limit = page_floor(limit_current(RLIMIT_STACK));
+    return limit > VM_STACK_LIMIT ? VM_STACK_LIMIT : limit < STACK_LEAST ? STACK_LEAST : limit;
+}
+
+enum status exec_stack_map(const struct layout *layout, bool executable) {
+    const uint64_t bytes = first_bytes();
+    const struct vm_map_request request = {.address = layout->stack_top - bytes,
+                                           .bytes = bytes,
+                                           .protection = VM_READ | VM_WRITE | (executable ? VM_EXECUTE : 0U),
                                            .fixed = true,
                                            .grows_down = true};
     vaddr_t place;
@@ -124,19 +135,20 @@ static enum status map_stack(void) {
     return vm_map(&request, &place);
 }
 
-/* What the pointers point to, from the top of the stack downwards; *end is the lowest byte of it. */
-static enum status put_contents(const struct exec_arguments *arguments, const char *path, struct stack_places *places,
-                                vaddr_t *end) {
+/* What the pointers point to, from the top of the stack downwards; *end is where the pointers may end. */
+static enum status put_contents(const struct exec_stack *stack, struct stack_places *places, vaddr_t *end) {
+    const struct exec_arguments *arguments = stack->arguments;
+    const char *path = stack->path;
     static const char platform[] = "x86_64";
     uint8_t random[RANDOM_BYTES];
     size_t path_bytes = strlen(path) + 1;
     enum status status;
 
-    places->path = USER_STACK_TOP - sizeof(uint64_t) - path_bytes;
+    places->path = stack->layout->stack_top - sizeof(uint64_t) - path_bytes;
     places->strings = places->path - arguments->bytes;
     places->platform = places->strings - sizeof(platform);
     places->random = (places->platform - sizeof(random)) & ~15UL;
-    *end = places->random;
+    *end = places->random - stack->layout->stack_gap;
     random_bytes(random, sizeof(random));
     if ((status = copy_to_user(places->path, path, path_bytes)) != OK ||
         (status = arguments_copy_out(arguments, places->strings)) != OK ||
@@ -145,13 +157,15 @@ static enum status put_contents(const struct exec_arguments *arguments, const ch
     return copy_to_user(places->random, random, sizeof(random));
 }
 
-enum status exec_stack_build(const struct exec_arguments *arguments, const struct elf_image *image, const char *path,
-                             vaddr_t *rsp) {
+enum status exec_stack_fill(const struct exec_stack *stack, vaddr_t *rsp) {
+    const struct exec_arguments *arguments = stack->arguments;
     struct stack_places places;
     vaddr_t end;
-    enum status status;
+    enum status status = put_contents(stack, &places, &end);
 
-    if ((status = map_stack()) != OK || (status = put_contents(arguments, path, &places, &end)) != OK)
+    if (status == OK)
+        status = vdso_map(&places.vdso);
+    if (status != OK)
         return status;
     /* argc, argv and its NULL, envp and its NULL, auxiliary vector. */
     uint64_t words = 1 + arguments->argc + 1 + arguments->envc + 1 + AUXILIARY_WORDS;
@@ -161,7 +175,7 @@ enum status exec_stack_build(const struct exec_arguments *arguments, const struc
     put(&writer, arguments->argc);
     size_t environment = put_pointers(&writer, arguments, places.strings, 0, arguments->argc);
     put_pointers(&writer, arguments, places.strings, environment, arguments->envc);
-    put_auxiliary(&writer, image, &places);
+    put_auxiliary(&writer, stack, &places);
     flush(&writer);
     return writer.status;
 }

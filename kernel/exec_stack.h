@@ -6,12 +6,22 @@
 
 #include "kernel/elf.h"
 #include "kernel/exec_arguments.h"
+#include "kernel/layout.h"
 
-/*
- * Maps the stack in the caller's user half and fills it; *rsp gets the initial stack pointer. `path` becomes AT_EXECFN.
- * ERR_NO_MEMORY, ERR_FAULT. May sleep.
- */
-MUST_USE enum status exec_stack_build(const struct exec_arguments *arguments, const struct elf_image *image,
-                                      const char *path, vaddr_t *rsp);
+/* What the stack tells the program. */
+struct exec_stack {
+    const struct exec_arguments *arguments;
+    const struct elf_image *image; /* the program's, placed */
+    vaddr_t interpreter_bias;      /* AT_BASE; 0: no interpreter */
+    const struct layout *layout;
+    const char *path; /* AT_EXECFN */
+    bool secure;      /* AT_SECURE */
+};
+
+/* Maps the stack in the caller's user half. ERR_NO_MEMORY. May sleep. */
+MUST_USE enum status exec_stack_map(const struct layout *layout, bool executable);
+
+/* Fills it; *rsp gets the initial stack pointer. ERR_NO_MEMORY, ERR_FAULT. May sleep. */
+MUST_USE enum status exec_stack_fill(const struct exec_stack *stack, vaddr_t *rsp);
 
 #endif

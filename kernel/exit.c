@@ -7,14 +7,21 @@
  */
 #include "arch/cpu.h"
 #include "asi/asi.h"
+#include "asi/tally.h"
 #include "kernel/assert.h"
 #include "kernel/call.h"
+#include "kernel/command_line.h"
 #include "kernel/futex.h"
+#include "kernel/jobs.h"
 #include "kernel/local.h"
+#include "kernel/posix_timer.h"
 #include "kernel/process.h"
 #include "kernel/process_life.h"
 #include "kernel/process_times.h"
 #include "kernel/sched.h"
+#include "kernel/signal.h"
+#include "kernel/sysv.h"
+#include "kernel/terminal.h"
 #include "kernel/thread_create.h"
 #include "kernel/timer.h"
 #include "mm/ephmap.h"
@@ -28,7 +35,7 @@
 /* Gives the user half back to the parent, who waits. */
 static void end_vfork_share(struct process *process) {
     vm_disown();
-    roots_unshare_user_half(&process->parent->roots, &process->roots);
+    roots_unshare_user_half(&process->roots);
     __atomic_fetch_sub(&process->user_space->refs, 1, __ATOMIC_RELAXED);
     process->user_space = NULL;
 }
@@ -126,13 +133,27 @@ enum status process_begin_exec(void) {
 
 /* --- exit --------------------------------------------------------------------------------------------------------- */
 
-static void give_children_to_init(struct process *process) {
+/* Who collects its orphans: the nearest ancestor that wants to, or init. processes_lock held. */
+static struct process *find_reaper(const struct process *process) {
+    for (struct process *at = process->parent; at != NULL && at != &kernel_process; at = at->parent) {
+        if (at->is_subreaper && !at->dying)
+            return at;
+    }
+    return init_process;
+}
+
+static void give_children_away(struct process *process) {
     bool irq = spin_lock_irq(&processes_lock);
+    struct process *reaper = find_reaper(process);
+    jobs_member_leaves(process, NULL);
     while (!list_empty(&process->children)) {
         struct process *child = container_of(process->children.next, struct process, sibling_link);
         list_remove(&child->sibling_link);
-        child->parent = init_process;
-        list_push_back(&init_process->children, &child->sibling_link);
+        child->parent = reaper;
+        list_push_back(&reaper->children, &child->sibling_link);
+        if (child->death_signal != 0)
+            signal_send_process_locked(child, child->death_signal, NULL);
+        jobs_member_leaves(process, child);
         if (child->zombie)
             process_tell_new_parent(child);
     }
@@ -141,9 +162,17 @@ static void give_children_to_init(struct process *process) {
 
 static void take_process_down(struct process *process) {
     struct gather gather;
+    tally_process();
+    terminal_leader_ends();
+    identity_forget(process);
+    process->peak_resident = process->user_space->peak;
+    command_line_forget();
     timers_forget_process(process);
+    posix_timers_forget();
+    signal_process_ends();
     calls_abandon();
     handles_close_all();
+    sysv_process_exit(process);
     if (shares_user_half(process)) {
         end_vfork_share(process);
     } else {
@@ -157,7 +186,7 @@ static void take_process_down(struct process *process) {
     ephmap_free_tables(&gather);
     gather_flush(&gather);
     if (process != init_process)
-        give_children_to_init(process);
+        give_children_away(process);
     local_destroy();
 }
 
@@ -189,12 +218,15 @@ void thread_exit(int status) {
     process->cpu_time += thread_cpu_time();
     list_remove(&self->process_link);
     bool last = list_empty(&process->threads);
+    cpu_timers_forget(last);
     if (last) {
         process->dying = true;
         if (!process->being_killed)
             process->exit_status = status;
     }
+    jobs_thread_ends(process);
     spin_unlock_irq(&processes_lock, irq);
+    signal_thread_ends();
 
     struct thread_local *local = self->local;
     if (last) {

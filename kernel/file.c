@@ -4,6 +4,8 @@
  * Locks: references are atomic; names_lock for paths. Runs in the caller's space.
  */
 #include "kernel/assert.h"
+#include "kernel/epoll.h"
+#include "kernel/inotify.h"
 #include "kernel/ipc_abi.h"
 #include "kernel/local.h"
 #include "kernel/names.h"
@@ -23,6 +25,8 @@ static uint32_t files_open; /* atomic */
 
 void file_ref(struct file *file) { __atomic_fetch_add(&file->refs, 1, __ATOMIC_RELAXED); }
 
+static const struct file_operations path_operations; /* O_PATH: names a place, nothing more */
+
 static void free_file(struct file *file) {
     inode_unref(file->inode);
     global_free(file, sizeof(*file));
@@ -30,10 +34,14 @@ static void free_file(struct file *file) {
 }
 
 static void release(struct file *file) {
+    if (!list_empty(&file->watchers))
+        epoll_forget_file(file);
     if (file->operations->release != NULL)
         file->operations->release(file);
     if (file->inode->locks != NULL)
         record_locks_drop_file(file->inode, file);
+    if (inotify_watched() && file->operations != &path_operations)
+        inotify_tell(file->inode, file->writable ? IN_CLOSE_WRITE : IN_CLOSE_NOWRITE);
     free_file(file);
 }
 
@@ -41,8 +49,6 @@ void file_unref(struct file *file) {
     if (__atomic_sub_fetch(&file->refs, 1, __ATOMIC_ACQ_REL) == 0)
         release(file);
 }
-
-static const struct file_operations path_operations; /* O_PATH: names a place, nothing more */
 
 /* A file on `inode`, without operations yet. One reference. */
 static enum status allocate_file(struct inode *inode, struct file **out) {
@@ -59,6 +65,7 @@ static enum status allocate_file(struct inode *inode, struct file **out) {
     inode_ref(inode);
     file->inode = inode;
     mutex_init(&file->position_lock);
+    list_init(&file->watchers);
     *out = file;
     return OK;
 }
@@ -69,7 +76,7 @@ enum status file_create(struct inode *inode, uint32_t flags, struct file **out) 
     enum status status = allocate_file(inode, &file);
     if (status != OK)
         return status;
-    file->flags = flags & ~(O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC);
+    file->flags = flags & ~(O_CREAT | O_EXCL | O_TRUNC | O_CLOEXEC);
     file->operations = &path_operations;
     if (!(flags & O_PATH)) {
         file->operations = inode->operations;
@@ -84,6 +91,7 @@ enum status file_create(struct inode *inode, uint32_t flags, struct file **out) 
             return status;
         }
     }
+    file->flags &= ~O_NOCTTY; /* only a terminal's opening has to know */
     *out = file;
     return OK;
 }
@@ -134,13 +142,16 @@ enum status handle_get_kind(int fd, const struct file_operations *kind, uint32_t
     return status == OK ? file_expect(*out, (*out)->operations == kind, rights) : status;
 }
 
-enum status handle_publish(struct file *file, int64_t *fd) {
+enum status handle_publish_as(struct file *file, uint32_t flags, int64_t *fd) {
     int number = -1;
-    enum status status = handle_install(file, 0, true, &number);
+    file->flags |= flags & O_NONBLOCK;
+    enum status status = handle_install(file, 0, flags & O_CLOEXEC, &number);
     file_unref(file);
     *fd = number;
     return status;
 }
+
+enum status handle_publish(struct file *file, int64_t *fd) { return handle_publish_as(file, O_CLOEXEC, fd); }
 
 enum status file_mappable(struct file *file, struct memory_object **object, bool *readable, bool *writable) {
     if (file->flags & O_PATH)
@@ -156,11 +167,16 @@ enum status file_mappable(struct file *file, struct memory_object **object, bool
 /*
  * What is to be run, with a reference. It must be readable, too: the program will see its pages (LOGICAL ACCESS).
  */
-static enum status find_executable(const char *text, struct inode **out) {
+static enum status find_executable(int dirfd, const char *text, bool follow, struct inode **out) {
     struct path path;
+    enum status status = OK;
     path_begin_text(&path, text);
+    if (dirfd != AT_FDCWD && text[0] != '/' && (status = handle_get(dirfd, &path.at)) != OK)
+        return status;
     spin_lock(&names_lock);
-    enum status status = path_find(&path, WALK_FOLLOW, out);
+    status = path_find(&path, follow ? WALK_FOLLOW : 0, out);
+    if (status == OK && inode_is(*out, S_IFLNK) && !follow)
+        status = ERR_TOO_MANY_SYMLINKS;
     if (status == OK && ((*out)->operations != &regular_operations || !permitted(*out, MAY_READ | MAY_EXECUTE)))
         status = ERR_ACCESS;
     if (status == OK)
@@ -170,38 +186,50 @@ static enum status find_executable(const char *text, struct inode **out) {
     return status;
 }
 
-enum status file_open_executable(const char *path, struct memory_object **object, char name[16]) {
+static struct program_owner owner_of(const struct inode *inode) {
+    return (struct program_owner){.mode = inode->mode, .uid = inode->uid, .gid = inode->gid};
+}
+
+enum status file_open_to_run(struct memory_object *object) {
+    enum status status = object_begin_run(object);
+    if (status != OK)
+        return status;
+    status = ephmap_open(object);
+    if (status != OK)
+        object_end_run(object);
+    else
+        object_ref(object);
+    return status;
+}
+
+enum status file_open_executable(int dirfd, const char *path, bool follow, struct memory_object **object, char name[16],
+                                 struct program_owner *owner) {
     struct inode *inode;
-    struct memory_object *found = NULL;
     if (*path == '\0')
         return ERR_NO_ENTRY;
-    enum status status = find_executable(path, &inode);
+    enum status status = find_executable(dirfd, path, follow, &inode);
     if (status != OK)
         return status;
     status = regular_prepare(inode);
+    if (status == OK)
+        status = file_open_to_run(inode->object);
     if (status == OK) {
-        found = inode->object;
-        object_ref(found);
+        *object = inode->object;
+        *owner = owner_of(inode);
     }
     inode_unref(inode);
     if (status != OK)
         return status;
-    status = ephmap_open(found);
-    if (status != OK) {
-        object_unref(found);
-        return status;
-    }
     const char *last = path;
     for (const char *at = path; *at != '\0'; at++) {
         if (*at == '/' && at[1] != '\0')
             last = at + 1;
     }
     strlcpy(name, last, PROCESS_NAME_SIZE);
-    *object = found;
     return OK;
 }
 
-enum status file_executable(int fd, struct memory_object **object) {
+enum status file_executable(int fd, struct memory_object **object, struct program_owner *owner) {
     struct file *file;
     enum status status = handle_get(fd, &file);
     if (status != OK)
@@ -210,10 +238,10 @@ enum status file_executable(int fd, struct memory_object **object) {
     if (!file->operations->memory || !file->readable || (named && !permitted(file->inode, MAY_EXECUTE)))
         status = ERR_ACCESS;
     else
-        status = ephmap_open(file->object);
+        status = file_open_to_run(file->object);
     if (status == OK) {
         *object = file->object;
-        object_ref(*object);
+        *owner = named ? owner_of(file->inode) : (struct program_owner){0};
     }
     file_unref(file);
     return status;
@@ -257,16 +285,17 @@ void file_set_executable_path(const char *path) {
 
 void handles_close_all(void) {
     handles_close_range(0, HANDLES_MAX - 1);
-    struct inode *directory = handles_set_directory(NULL);
+    struct inode *directory = handles_set_directory(NULL), *root = handles_set_root(NULL);
     if (directory != NULL)
         inode_unref(directory);
+    if (root != NULL)
+        inode_unref(root);
 }
 
 enum status handles_init(void) {
     static const char console[] = "/dev/console";
     struct path_walk walk;
     struct file *file;
-    LOCAL->handles.limit = HANDLES_DEFAULT;
     LOCAL->handles.umask = 022;
     spin_lock(&names_lock);
     inode_ref(root_inode);

@@ -33,17 +33,16 @@ struct handle_table {
     uint64_t used[HANDLE_BLOCKS];          /* a bit per handle: it is open */
     uint64_t close_on_exec[HANDLE_BLOCKS]; /* likewise, only of handles that are used */
     uint32_t first_free_block;             /* no block before it has a free handle */
-    uint32_t limit;                        /* RLIMIT_NOFILE, soft */
     uint32_t umask;                        /* atomic */
-    /* With a reference. Written with names_lock and handle_lock, read with either. */
+    /* With references. Written with names_lock and handle_lock, read with either. */
     struct inode *working_directory;
-    char *executable;         /* absolute path of the running program, or NULL. Protected by names_lock */
-    uint32_t executable_size; /* what was allocated for it */
+    struct inode *root_directory; /* chroot()'s; NULL: the machine's */
+    char *executable;             /* absolute path of the running program, or NULL. Protected by names_lock */
+    uint32_t executable_size;     /* what was allocated for it */
 };
 
-/* RLIMIT_NOFILE of the calling process. Setting: ERR_NOT_PERMITTED above HANDLES_MAX. */
+/* RLIMIT_NOFILE of the calling process: at most HANDLES_MAX. */
 uint64_t handles_limit(void);
-MUST_USE enum status handles_set_limit(uint64_t limit);
 
 /* The file behind a descriptor, with a reference (file_unref). ERR_BAD_HANDLE. */
 MUST_USE enum status handle_get(int fd, struct file **out);
@@ -57,21 +56,26 @@ void file_unref(struct file *file);
 MUST_USE enum status file_mappable(struct file *file, struct memory_object **object, bool *readable, bool *writable);
 
 /*
- * For execve: opens a path for execution: its object (with a reference and an ephmap_open of the calling process) and
- * its last path component. ERR_NO_ENTRY, ERR_ACCESS, ERR_NOT_DIRECTORY, …
+ * For execve: opens a path, relative ones from `dirfd`, for execution: its object (with a reference and an ephmap_open
+ * of the calling process) and its last path component. ERR_NO_ENTRY, ERR_ACCESS, ERR_NOT_DIRECTORY, …
  */
-MUST_USE enum status file_open_executable(const char *path, struct memory_object **object, char name[16]);
+struct program_owner;
+MUST_USE enum status file_open_executable(int dirfd, const char *path, bool follow, struct memory_object **object,
+                                          char name[16], struct program_owner *owner);
 /* The same of a handle that may be read: a memory object, or a regular file that may be executed. ERR_BAD_HANDLE,
  * ERR_ACCESS. */
-MUST_USE enum status file_executable(int fd, struct memory_object **object);
+MUST_USE enum status file_executable(int fd, struct memory_object **object, struct program_owner *owner);
+/* What both do with the object, to be undone by its ephmap_close(), object_end_run() and object_unref(). ERR_NO_MEMORY,
+ * ERR_TEXT_BUSY. */
+MUST_USE enum status file_open_to_run(struct memory_object *object);
 /* Remembers the absolute path for /proc/self/exe; "": there is none. Called by exec when it cannot fail any more. */
 void file_set_executable_path(const char *path);
 
 /*
  * Fork: the child's LOCAL copy of the table is in place; takes what the copy stands for on behalf of the child:
- * references on files and working directory, opens of their objects and of the program's. Runs in the parent. Takes no
- * lock: the caller holds handle_lock from before the copy until here, so that they agree. ERR_NO_MEMORY: nothing is
- * left behind. _undo: of one that succeeded, while the lock is still held.
+ * references on files, working and root directory, opens of their objects and of the program's. Runs in the parent.
+ * Takes no lock: the caller holds handle_lock from before the copy until here, so that they agree. ERR_NO_MEMORY:
+ * nothing is left behind. _undo: of one that succeeded, while the lock is still held.
  */
 MUST_USE enum status handles_fork(struct process *child);
 void handles_fork_undo(struct process *child);

@@ -47,6 +47,9 @@
 #define S_IFCHR       0020000U
 #define S_IFIFO       0010000U
 #define S_PERMISSIONS 07777U
+#define S_SET_USER    04000U
+#define S_SET_GROUP   02000U
+#define S_RUN_GROUP   00010U
 #define S_ANY_EXECUTE 0111U
 
 #define PATH_MAX       4096U /* with the terminator */
@@ -63,6 +66,7 @@
 #define POLLNVAL   0x020U
 #define POLLRDNORM 0x040U
 #define POLLWRNORM 0x100U
+#define POLLRDHUP  0x2000U
 
 /* fcntl() */
 #define F_DUPFD         0
@@ -76,6 +80,8 @@
 #define F_DUPFD_CLOEXEC 1030
 #define F_SETPIPE_SZ    1031
 #define F_GETPIPE_SZ    1032
+#define F_ADD_SEALS     1033
+#define F_GET_SEALS     1034
 #define FD_CLOEXEC      1U
 
 /* ioctl() on any file */

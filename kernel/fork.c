@@ -9,6 +9,7 @@
  */
 #include "asi/asi.h"
 #include "kernel/assert.h"
+#include "kernel/command_line.h"
 #include "kernel/local.h"
 #include "kernel/process.h"
 #include "kernel/process_life.h"
@@ -29,6 +30,7 @@ static enum status give_user_half(struct process *child, bool share) {
         child->user_space = parent->user_space;
         __atomic_fetch_add(&child->user_space->refs, 1, __ATOMIC_RELAXED);
         roots_share_user_half(&parent->roots, &child->roots);
+        vm_lend();
         tags_lend(parent);
         return OK;
     }
@@ -43,6 +45,7 @@ static enum status give_user_half(struct process *child, bool share) {
 
 static void take_user_half_back(struct process *child, bool share) {
     if (share) {
+        vm_lend_undo();
         __atomic_fetch_sub(&child->user_space->refs, 1, __ATOMIC_RELAXED);
     } else {
         vm_fork_undo(child);
@@ -126,6 +129,7 @@ enum status process_fork(unsigned flags, vaddr_t stack, uint32_t exit_signal, ui
     }
 
     child->exit_signal = exit_signal;
+    command_line_inherit(child);
     *child_id = child->id;
     if (flags & FORK_VFORK) {
         child->vfork_parent = thread_current();

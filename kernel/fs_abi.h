@@ -7,7 +7,8 @@
  *
  * The kernel has at most one call under way that changes a directory, so a server sees changes of one in order. A call
  * may come again after the server was started anew, with the same `request`: one that was done already is answered as
- * it was.
+ * it was. A server keeps the last answer for each remainder of `request` by FS_CHANGES_MAX: the next change with that
+ * remainder comes when this one's caller has his answer.
  */
 #ifndef KERNEL_FS_ABI_H
 #define KERNEL_FS_ABI_H
@@ -17,12 +18,16 @@
 #define FS_NAME_MAX 255U
 #define FS_PATH_MAX 4095U
 
+#define FS_CHANGES_MAX 32U /* under way at once for a mount */
+
 enum fs_op {
     FS_LOOKUP = 1, /* node: directory; name → attributes. ENOENT with FS_MAY_CACHE in `caching`: negative entry */
     FS_GETATTR,    /* node → attributes */
     FS_SETATTR,    /* node; `set` says which of `attributes` → attributes. A smaller size frees what is behind it */
-    FS_CREATE,     /* node: directory; name; attributes.mode/uid/gid; name2: a symbolic link's target → attributes */
-    FS_LINK,       /* node: directory; name; node2: the file → attributes of the file */
+    FS_CREATE,     /* node: directory; name; attributes.mode/uid/gid; name2: a symbolic link's target → attributes.
+                      Without a name: a regular file on that disk with links 0, which lives until FS_FORGET */
+    FS_LINK,       /* node: directory; name; node2: the file → attributes of the file. `set` 1: it was made without a
+                      name and may have none yet; 0: one that has none gets none */
     FS_UNLINK, /* node: directory; name → attributes of what it named; with links 0 the node lives until FS_FORGET */
     FS_RMDIR,  /* node: directory; name */
     FS_RENAME, /* node, name → node2, name2; replaces (checked by both sides). → attributes of the one replaced, or
@@ -53,10 +58,11 @@ struct fs_attributes {
 
 enum fs_caching {
     FS_MAY_CACHE = 1, /* name and attributes, until the server revokes them by SYS_MOUNT_FORGET */
+    FS_LIST_END = 2,  /* of FS_READDIR: nothing is behind the last entry of this answer */
 };
 
 struct fs_request {
-    uint64_t request; /* unique among the calls of this mount that change something; 0 for the others */
+    uint64_t request; /* unique among the calls that change something, of all mounts since boot; 0 for the others */
     uint64_t node, node2;
     uint64_t position;
     uint32_t set;                       /* enum fs_set */

@@ -41,8 +41,9 @@ static bool plausible(const struct fs_attributes *attributes) {
 static bool reply_valid(const struct fs_call *call) {
     const struct fs_attributes *attributes = &call->reply.attributes;
     switch (call->op) {
-    case FS_LOOKUP:
     case FS_CREATE:
+        return plausible(attributes) && (attributes->links > 0) == (call->length > 0);
+    case FS_LOOKUP:
     case FS_LINK:
         return plausible(attributes) && attributes->links > 0;
     case FS_GETATTR:
@@ -57,9 +58,49 @@ static bool reply_valid(const struct fs_call *call) {
     }
 }
 
+/* --- Changes ------------------------------------------------------------------------------------------------------ */
+
+/*
+ * A change has one of FS_CHANGES_MAX places until its caller knows what became of it: so long the server remembers what
+ * it answered. A caller who is killed waits for the answer of a server that has begun, and so do those who want the
+ * directory next: none sees it as it was before a change that is still to come.
+ */
+static bool take_place(struct mount *mount, uint32_t *place) {
+    uint32_t taken = __atomic_load_n(&mount->changing, __ATOMIC_RELAXED);
+    do {
+        if (taken == UINT32_MAX)
+            return false;
+        *place = (uint32_t)__builtin_ctz(~taken);
+    } while (!__atomic_compare_exchange_n(&mount->changing, &taken, taken | 1U << *place, false, __ATOMIC_ACQUIRE,
+                                          __ATOMIC_RELAXED));
+    return true;
+}
+
+static uint64_t begin_change(struct mount *mount) {
+    uint32_t place = 0;
+    while (!take_place(mount, &place)) {
+        struct waiter waiter;
+        wait_begin(&mount->changed, &waiter);
+        if (__atomic_load_n(&mount->changing, __ATOMIC_RELAXED) == UINT32_MAX)
+            wait_sleep_uninterruptible();
+        wait_end(&waiter);
+    }
+    return __atomic_add_fetch(&mount->changes, 1, __ATOMIC_RELAXED) * FS_CHANGES_MAX + place;
+}
+
+static void end_change(struct mount *mount, uint64_t request) {
+    __atomic_fetch_and(&mount->changing, ~(1U << request % FS_CHANGES_MAX), __ATOMIC_RELEASE);
+    wake_all(&mount->changed);
+}
+
+_Static_assert(FS_CHANGES_MAX == 32, "mount.changing has a bit for each");
+
+/* --- Calls -------------------------------------------------------------------------------------------------------- */
+
 static enum status exchange(struct mount *mount, struct fs_call *call, char *sent, size_t bytes, char *came) {
     struct message message = {
         .label = call->op,
+        .binding = call->request.request != 0,
         .bytes = sent,
         .length = bytes,
         .buffer = came,
@@ -95,14 +136,15 @@ enum status fs_call(struct mount *mount, struct fs_call *call) {
     if (sent != NULL && came != NULL) {
         call->request.name_length = (uint16_t)call->length;
         call->request.name2_length = (uint16_t)call->length2;
-        if (changes_something(call->op))
-            call->request.request = __atomic_add_fetch(&mount->last_request, 1, __ATOMIC_RELAXED);
+        call->request.request = changes_something(call->op) ? begin_change(mount) : 0;
         memcpy(sent, &call->request, sizeof(call->request));
         if (call->length > 0)
             memcpy(sent + sizeof(call->request), call->name, call->length);
         if (call->length2 > 0)
             memcpy(sent + sizeof(call->request) + call->length, call->name2, call->length2);
         status = exchange(mount, call, sent, bytes, came);
+        if (call->request.request != 0)
+            end_change(mount, call->request.request);
     }
     if (sent != NULL)
         local_free(sent, bytes);

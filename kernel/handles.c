@@ -59,16 +59,16 @@ static unsigned find_free(unsigned minimum) {
         first = table()->first_free_block;
         below = 0;
     }
-    for (unsigned block = first; block * HANDLE_BLOCK < table()->limit; block++, below = 0) {
+    for (unsigned block = first; block * HANDLE_BLOCK < (unsigned)handles_limit(); block++, below = 0) {
         uint64_t free = ~(table()->used[block] | below);
         if (free != 0) {
             unsigned fd = block * HANDLE_BLOCK + (unsigned)__builtin_ctzl(free);
-            return fd < table()->limit ? fd : table()->limit;
+            return fd < (unsigned)handles_limit() ? fd : (unsigned)handles_limit();
         }
         if (minimum == 0)
             table()->first_free_block = block + 1;
     }
-    return table()->limit;
+    return (unsigned)handles_limit();
 }
 
 /* Makes the block of `fd` exist. Handle lock held. */
@@ -107,20 +107,20 @@ static void let_go(struct file *file) {
 
 bool handles_exhausted(void) {
     lock();
-    bool exhausted = find_free(0) >= table()->limit;
+    bool exhausted = find_free(0) >= (unsigned)handles_limit();
     unlock();
     return exhausted;
 }
 
 enum status handle_install(struct file *file, unsigned minimum, bool close_on_exec, int *fd) {
-    if (minimum >= table()->limit)
+    if (minimum >= (unsigned)handles_limit())
         return minimum == 0 ? ERR_TOO_MANY_HANDLES : ERR_INVALID;
     enum status status = open_object(file);
     if (status != OK)
         return status;
     lock();
     unsigned number = find_free(minimum);
-    status = number < table()->limit ? ensure_block(number) : ERR_TOO_MANY_HANDLES;
+    status = number < (unsigned)handles_limit() ? ensure_block(number) : ERR_TOO_MANY_HANDLES;
     if (status == OK) {
         file_ref(file);
         table()->blocks[number / HANDLE_BLOCK][number % HANDLE_BLOCK] = file;
@@ -136,7 +136,7 @@ enum status handle_install(struct file *file, unsigned minimum, bool close_on_ex
 enum status handle_replace(int fd, struct file *file, bool close_on_exec) {
     unsigned number = (unsigned)fd;
     struct file *old = NULL;
-    if (number >= table()->limit)
+    if (number >= (unsigned)handles_limit())
         return ERR_BAD_HANDLE;
     enum status status = open_object(file);
     if (status != OK)
@@ -235,20 +235,29 @@ static bool any_handle(const struct inode *inode, bool readable) {
 bool handles_refer_to(const struct inode *inode) { return any_handle(inode, false); }
 bool handles_can_read(const struct inode *inode) { return any_handle(inode, true); }
 
-struct inode *handles_set_directory(struct inode *directory) {
+static struct inode *replace_directory(struct inode **place, struct inode *directory) {
     spin_lock(&names_lock);
     lock();
-    struct inode *before = table()->working_directory;
-    table()->working_directory = directory;
+    struct inode *before = *place;
+    *place = directory;
     unlock();
     spin_unlock(&names_lock);
     return before;
+}
+
+struct inode *handles_set_directory(struct inode *directory) {
+    return replace_directory(&table()->working_directory, directory);
+}
+
+struct inode *handles_set_root(struct inode *directory) {
+    return replace_directory(&table()->root_directory, directory);
 }
 
 /* --- Fork: handle_lock held by the caller ------------------------------------------------------------------------- */
 
 enum status handles_fork(struct process *child) {
     child->moves_pages = process_current()->moves_pages;
+    child->watches_signals = process_current()->watches_signals;
     struct memory_object *executable = LOCAL->vm.executable;
     enum status status = executable != NULL ? ephmap_open_for(child, executable) : OK;
     for (unsigned block = 0; block < HANDLE_BLOCKS && status == OK; block++) {
@@ -268,6 +277,8 @@ enum status handles_fork(struct process *child) {
     }
     if (table()->working_directory != NULL)
         inode_ref(table()->working_directory);
+    if (table()->root_directory != NULL)
+        inode_ref(table()->root_directory);
     return OK;
 }
 
@@ -280,15 +291,8 @@ void handles_fork_undo(struct process *child) {
     }
     if (table()->working_directory != NULL)
         inode_unref(table()->working_directory);
+    if (table()->root_directory != NULL)
+        inode_unref(table()->root_directory);
 }
 
-uint64_t handles_limit(void) { return table()->limit; }
-
-enum status handles_set_limit(uint64_t limit) {
-    if (limit > HANDLES_MAX)
-        return ERR_NOT_PERMITTED;
-    lock();
-    table()->limit = (uint32_t)limit;
-    unlock();
-    return OK;
-}
+uint64_t handles_limit(void) { return process_current()->limits.of[RLIMIT_NOFILE].current; }

@@ -9,6 +9,7 @@
 #include "kernel/names.h"
 #include "kernel/node.h"
 #include "kernel/pipe.h"
+#include "kernel/socket.h"
 #include "kernel/string.h"
 #include "kernel/time.h"
 #include "mm/heap.h"
@@ -76,6 +77,10 @@ struct inode *inode_destroy(struct inode *inode) {
     case S_IFIFO:
         if (inode->pipe != NULL)
             pipe_destroy(inode->pipe);
+        break;
+    case S_IFSOCK:
+        if (inode->mount == NULL && inode->socket != NULL)
+            socket_unref(inode->socket);
         break;
     default:
         break;

@@ -14,15 +14,20 @@
 
 #include "kernel/file_abi.h"
 #include "kernel/list.h"
+#include "kernel/listing.h"
 #include "kernel/status.h"
 #include "kernel/wait.h"
 
 struct directory_entry;
+struct inode;
+struct text;
 struct file_operations;
 struct memory_object;
 struct mount;
 struct pipe;
 struct record_lock;
+struct socket;
+struct watch;
 
 /* A directory's entries; of a server's directory those that are cached. Protected by names_lock. */
 struct directory {
@@ -35,13 +40,15 @@ struct directory {
     uint32_t count;                   /* entries */
     uint32_t first_hole;              /* no slot before it is free */
     uint32_t generation;              /* of what is cached: entries of an older one are asked for anew */
+    struct listing listing;           /* of a served one: what was listed */
+    uint8_t live; /* enum live_directory: whether it is made up as it is looked at (kernel/procfs.h) */
 };
 
 /* One device's or synthetic file's own part: constant, static. */
 struct special_file {
     const struct file_operations *operations;
-    uint32_t major, minor;                         /* of a device */
-    size_t (*generate)(char *buffer, size_t size); /* of a /proc file: its text, as format_string() tells its length */
+    uint32_t major, minor;                                          /* of a device */
+    void (*generate)(struct text *text, const struct inode *inode); /* of a /proc file: writes its text */
 };
 
 struct inode {
@@ -58,24 +65,34 @@ struct inode {
     struct list idle_link;   /* in one of node.c's lists when nothing refers to it */
     bool stale;              /* the server took its attributes back: asked for anew when a walk comes by */
     bool unsavable;          /* its server would not take what was written: nobody waits for that any more */
-    bool restat;             /* of a directory that was changed: stat() asks anew */
+    bool linkable;           /* it was made without a name, and may get one */
+    bool restat;             /* a directory was changed, or a file's links were: stat() asks anew */
     uint64_t size, blocks;   /* as the server said; of a file with an object, the object's size counts */
     uint32_t cache_refs;     /* references that are names in the cache, or child directories. names_lock */
     uint32_t unsaved;        /* enum fs_set: what the server has not been told yet. Atomic */
 
+    /* Of what in /proc tells of a process (kernel/procfs.h): its id and start_time, and which thread, handle or link.
+     * Constant once it has a name. */
+    uint32_t subject, part;
+    uint64_t born; /* 0: of none */
+
     uint64_t number;                          /* constant; a served one's is the server's number */
     const struct file_operations *operations; /* of files opened on it. Constant */
-    struct record_lock *locks;                /* advisory locks. Protected by record_locks_lock */
+    struct watch *watches;     /* kernel/inotify.h. Protected by inotify_lock, as the next one; NULL is seen without */
+    uint32_t watch_refs;       /* references that are watches */
+    bool has_watched_name;     /* a directory that is watched names it, or did. Protected by names_lock */
+    struct record_lock *locks; /* advisory locks. Protected by record_locks_lock */
     struct mutex lock; /* a file's: held across a write behind the end, a resize, and what tells its server of them. A
                           directory's: across a message about its names and what the cache learns from the answer */
     union {            /* by type; constant pointers but where said otherwise */
         struct memory_object *object; /* S_IFREG with content: with a reference. A served file's is made when it is
                                          first opened, under names_lock */
         struct directory directory;   /* S_IFDIR */
-        char *target;                 /* S_IFLNK: terminated; global_alloc. NULL: /proc/self/exe, or a served
+        char *target;                 /* S_IFLNK: terminated; global_alloc. NULL: one of /proc (live_link), or a served
                                                  link that was not read yet; that is set under names_lock */
         const struct special_file *special; /* S_IFCHR, and S_IFREG of /proc */
-        struct pipe *pipe;                  /* S_IFIFO */
+        struct pipe *pipe;                  /* S_IFIFO. A served one's: NULL while it is not open, under names_lock */
+        struct socket *socket;              /* S_IFSOCK of the kernel's own: with a reference */
     };
 };
 

@@ -171,13 +171,19 @@ enum terminal_call_number {
     SYS_TERMINAL_CREATE = 1057, /* (authority, "console") → handle with RECEIVE, CALL, TRANSFER. NAMESPACE.
                                    (-1, 0): a terminal without a name, like a pseudo-terminal; no right needed */
     SYS_TERMINAL_ATTACH = 1058, /* (terminal, endpoint, struct terminal_state *): calls go there from now on. In: the
-                                   state of a terminal nobody served before; out: what it has. EBUSY: it is served */
+                                   state of a terminal nobody served before; out: what it has. EBUSY: it is served; EIO:
+                                   it has hung up */
     SYS_TERMINAL_OPEN = 1059,   /* (terminal) → descriptor of the terminal, as from open() */
     SYS_TERMINAL_EVENTS = 1060, /* (terminal, POLL bits): what would not wait now; wakes all who wait, so that the
-                                   kernel asks again */
+                                   kernel asks again. EIO: it has hung up */
     SYS_TERMINAL_SIGNAL = 1061, /* (terminal, SIGINT, SIGQUIT, SIGTSTP or SIGHUP): to the foreground group */
     SYS_TERMINAL_STATE = 1062,  /* (terminal, struct terminal_state *): from now on. SIGWINCH for another size */
     SYS_TERMINAL_SHOW = 1063,   /* (terminal, bytes, count): on the screen. ENXIO: not the console, or no screen */
+    SYS_TERMINAL_PTYS = 1064,   /* (authority, endpoint): serves all pseudo-terminals from now on. NAMESPACE; CALL on
+                                   the endpoint. EBUSY: another does, and lives */
+    SYS_TERMINAL_SCREEN = 1065, /* (terminal, struct terminal_screen *, 1: take it): what the screen is. From when it is
+                                   taken until the terminal is closed the kernel draws nothing but a panic. ENXIO:
+                                   not the console, or no framebuffer */
 };
 
 enum mount_flag {

@@ -12,7 +12,11 @@ enum lock_rank {
     RANK_SPACE,      /* a user address space: VMAs and page tables */
     RANK_FILE,       /* an open file's position */
     RANK_PIPE,       /* a pipe or terminal: positions and readers/writers */
+    RANK_SOCKETS,    /* sockets: names, connections, packets, files under way */
     RANK_FUTEX,      /* a futex bucket */
+    RANK_SYSV,       /* System V IPC: ids, segments, semaphores, queues */
+    RANK_INOTIFY,    /* who watches which inode, and what is to be read of it */
+    RANK_TIME,       /* the wall clock is being set */
     RANK_OBJECT,     /* a memory object's page index and size */
     RANK_PAGERS,     /* which objects have pagers */
     RANK_VIEWS,      /* who has which object open (mm/ephmap.c) */
@@ -25,7 +29,10 @@ enum lock_rank {
     RANK_INTERRUPTS, /* which device interrupt goes to whom */
     RANK_SIGNAL,     /* pending signals and masks of one process */
     RANK_IPC,        /* who waits for whom at endpoints */
+    RANK_ALARMS,     /* what is to ring when (kernel/alarm.c) */
     RANK_WAIT,       /* a wait queue */
+    RANK_LINKS,      /* which epoll watches which file */
+    RANK_READY,      /* an epoll's ready list, and its wait queue */
     RANK_TIMER,      /* sleepers */
     RANK_RUN_QUEUE,  /* a CPU's run queue */
     RANK_HEAP,       /* the GLOBAL heap */

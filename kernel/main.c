@@ -10,6 +10,7 @@
 #include "arch/smp.h"
 #include "asi/asi.h"
 #include "asi/control.h"
+#include "asi/trace.h"
 #include "boot/boot_info.h"
 #include "drivers/console.h"
 #include "drivers/pit.h"
@@ -18,6 +19,7 @@
 #include "kernel/exec.h"
 #include "kernel/file.h"
 #include "kernel/futex.h"
+#include "kernel/layout.h"
 #include "kernel/local.h"
 #include "kernel/mistakes.h"
 #include "kernel/node.h"
@@ -30,6 +32,7 @@
 #include "kernel/string.h"
 #include "kernel/thread_create.h"
 #include "kernel/time.h"
+#include "kernel/vdso.h"
 #include "mm/boot.h"
 #include "mm/device.h"
 #include "mm/ephmap.h"
@@ -55,6 +58,14 @@ static void apply_options(void) {
         stop("mode= must be none, classic, naive or asi, not ", value);
     if (asi_set_flush(&flush) != OK || asi_set_mode(mode) != OK)
         panic("options that were parsed cannot be set");
+}
+
+static void start_trace(void) {
+    enum status status = trace_init();
+    if (status == ERR_INVALID)
+        stop("trace= must be on or off, trace.records= a number from 16 to 1048576", "");
+    if (status != OK)
+        stop("no memory for so large a trace: ", "trace.records=");
 }
 
 static void calibrate_timer(void) {
@@ -102,6 +113,7 @@ static void make_names(const struct boot_info *info) {
 void kernel_main(const struct boot_info *info) {
     boot_entry_tsc = info->entry_tsc;
     options_init(info->cmdline);
+    layout_init();
     features_detect();
     tags_init();
     idt_init();
@@ -119,9 +131,12 @@ void kernel_main(const struct boot_info *info) {
     time_init(info->entry_tsc);
     calibrate_timer();
     futex_init();
+    futex_pi_init();
+    start_trace();
     smp_start(info);
     kprintf("Penumbra: %lu MiB, %u CPU%s, booted by %s\n", (unsigned long)(frame_free_count() >> (20 - PAGE_SHIFT)),
             cpu_count, cpu_count == 1 ? "" : "s", info->protocol);
+    vdso_init();
     make_names(info);
     apply_options();
     if (process_create_kernel("init", init_thread, &init_process) != OK)

@@ -8,6 +8,7 @@
 #ifndef KERNEL_MESSAGE_H
 #define KERNEL_MESSAGE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -27,7 +28,8 @@ struct message_words {
 /* Class GLOBAL. Guarded by its holder. The frames hold struct message_words, then the bytes, then zeros. */
 struct message_buffer {
     uint32_t length; /* of the bytes */
-    uint32_t frame_count;
+    uint16_t frame_count;
+    bool written; /* false: nothing but zeros is in it */
     frame_t frames[MESSAGE_FRAMES];
 };
 
@@ -53,12 +55,32 @@ void message_free(struct message_buffer *buffer);
 /* The calling thread ends: its spare goes. */
 void message_free_spare(void);
 
-void message_put_words(struct message_buffer *buffer, const struct message_words *words);
+/* What all threads' spares take: SECRET frames, and bytes of the GLOBAL heap. */
+struct message_spares {
+    uint64_t frames, bytes;
+};
+struct message_spares message_spares(void);
+
+/* The words, and all `length` bytes. ERR_FAULT. May sleep. */
+MUST_USE enum status message_write(struct message_buffer *buffer, const struct message_words *words,
+                                   struct message_place from);
+
+/* The words, which stay. */
 void message_get_words(const struct message_buffer *buffer, struct message_words *words);
 
-/* All `length` bytes. ERR_FAULT. May sleep. */
-MUST_USE enum status message_write(struct message_buffer *buffer, struct message_place from);
-MUST_USE enum status message_read(const struct message_buffer *buffer, struct message_place to);
+/*
+ * Takes all of it out of the buffer, which is zero then; with an error part of it is lost. ERR_FAULT: not if
+ * message_prepare() said OK, but where another thread has taken the memory away meanwhile. May sleep.
+ */
+MUST_USE enum status message_take(struct message_buffer *buffer, struct message_words *words, struct message_place to);
+/* Makes sure that what the buffer holds can be put there, and may write to it. ERR_FAULT. May sleep. */
+MUST_USE enum status message_prepare(const struct message_buffer *buffer, struct message_place to);
+
+/* A part of the bytes, without words: `bytes` from `offset` on. Within the user half. ERR_FAULT. May sleep. */
+MUST_USE enum status message_write_part(struct message_buffer *buffer, size_t offset, struct message_place from,
+                                        size_t bytes);
+MUST_USE enum status message_read_part(const struct message_buffer *buffer, size_t offset, struct message_place to,
+                                       size_t bytes);
 
 /*
  * Before another process may become the holder: no CPU keeps a translation to it in the caller's EPHMAP once somebody

@@ -11,6 +11,7 @@
 #include "kernel/names.h"
 #include "kernel/node.h"
 #include "kernel/string.h"
+#include "kernel/time.h"
 #include "mm/heap.h"
 
 static struct list mounts = {&mounts, &mounts};
@@ -47,7 +48,10 @@ enum status mount_create(struct server *server, const struct mount_options *opti
     mount->refs = 1;
     mount->id = __atomic_add_fetch(&last_id, 1, __ATOMIC_RELAXED);
     mount->options = *options;
+    mount->changes = time_monotonic();
     mutex_init(&mount->rename_lock);
+    mutex_init(&mount->room_lock);
+    wait_queue_init(&mount->changed);
     list_init(&mount->link);
     server_ref(server);
     mount->server = server;

@@ -17,9 +17,13 @@ struct mount {
     struct server *server;        /* constant */
     struct mount_options options; /* constant */
     struct mutex rename_lock;     /* held across a rename: meanwhile no directory moves */
-    uint64_t last_request;        /* of a call that changes something. Atomic */
-    uint64_t calls;               /* messages sent. Atomic */
-    uint64_t unforgotten;         /* nodes that the server could not be told to free. Atomic */
+    uint64_t changes;          /* calls so far that change something, from a start that is no other mount's. Atomic */
+    uint32_t changing;         /* a bit for each of FS_CHANGES_MAX that is under way. Atomic */
+    struct wait_queue changed; /* woken when one of them has ended */
+    struct mutex room_lock;    /* while the server is asked how much room it has */
+    int64_t room;              /* pages that may be written without asking (kernel/space.c). Atomic */
+    uint64_t calls;            /* messages sent. Atomic */
+    uint64_t unforgotten;      /* nodes that the server could not be told to free. Atomic */
 
     /* Protected by names_lock. */
     struct inode *root;    /* with a reference; NULL when it was taken out */

@@ -14,9 +14,11 @@
 
 #include "kernel/assert.h"
 #include "kernel/fs_call.h"
+#include "kernel/inotify.h"
 #include "kernel/mount.h"
 #include "kernel/node.h"
 #include "kernel/path.h"
+#include "kernel/procfs.h"
 #include "kernel/string.h"
 #include "mm/frame.h"
 #include "mm/heap.h"
@@ -33,6 +35,7 @@ void cache_init(void) {
     struct frame_counts counts;
     frame_count(&counts);
     entry_limit = counts.total / FRAMES_PER_ENTRY;
+    listing_init();
 }
 
 /* --- Entries: names_lock held ------------------------------------------------------------------------------------- */
@@ -111,10 +114,12 @@ void cache_doubt(struct inode *directory, const char *name, size_t length) {
     struct directory_entry *entry = directory_find(&directory->directory, name, length);
     if (entry != NULL)
         make_old(entry);
+    listing_forget(directory);
 }
 
 void cache_forget_all(struct inode *directory) {
     struct directory_entry *entry;
+    listing_forget(directory);
     while ((entry = directory_at(&directory->directory, 0)) != NULL)
         forget_entry(entry);
 }
@@ -160,6 +165,8 @@ static enum status make_entry(struct inode *directory, const char *name, size_t 
     entry->used = true;
     list_push_back(&by_age, &entry->age_link);
     directory_insert(&directory->directory, entry, inode);
+    if (inode != NULL)
+        inotify_name_known(directory, inode);
     count_entry(entry, 1);
     if (inode != NULL && inode_is(inode, S_IFDIR)) {
         if (inode->directory.self != NULL)
@@ -313,8 +320,10 @@ void cache_revoke(struct mount *mount, uint64_t node, const char *name, size_t l
         cache_doubt(inode, name, length);
     } else if (inode != NULL && name == NULL) {
         inode->stale = true;
-        if (inode_is(inode, S_IFDIR))
+        if (inode_is(inode, S_IFDIR)) {
             inode->directory.generation++;
+            listing_forget(inode);
+        }
     }
     spin_unlock(&names_lock);
     if (inode == NULL)
@@ -373,6 +382,8 @@ static uint64_t evict_all(void) {
 }
 
 enum status cache_drop(void) {
+    live_forget();
+    listing_drop_all();
     enum status status = OK;
     uint64_t gone;
     do {

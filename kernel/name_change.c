@@ -9,6 +9,7 @@
 #include "kernel/name_change.h"
 
 #include "kernel/fs_call.h"
+#include "kernel/inotify.h"
 #include "kernel/mount.h"
 #include "kernel/name_cache.h"
 #include "kernel/node.h"
@@ -56,6 +57,7 @@ static void directory_changed(struct inode *directory, int links) {
     directory->modified = directory->changed = inode_time_now();
     directory->links += (uint32_t)links;
     directory->restat = true;
+    listing_forget(directory);
 }
 
 /* The name means `inode` from now on. names_lock held. */
@@ -64,11 +66,16 @@ static enum status learn(const struct place *place, struct inode *inode, uint32_
     return status == ERR_NOT_CACHED ? OK : status;
 }
 
-/* The server knows better than the cache what the name means. */
+/* A change has failed, wholly or in part: what the name means the server knows. */
 static void unlearn(const struct place *place) {
     spin_lock(&names_lock);
     cache_doubt(place->directory, place->name, place->length);
     spin_unlock(&names_lock);
+}
+
+/* Who watches the directory is told what happened to the name. */
+static void tell(const struct place *place, const struct inode *inode, uint32_t event, uint32_t cookie) {
+    inotify_tell_name(place->directory, place->name, place->length, event | inotify_type(inode), cookie);
 }
 
 static struct fs_call call_on(const struct place *place, enum fs_op op) {
@@ -85,11 +92,13 @@ static enum status take_made(const struct place *place, const struct fs_call *ca
         node_unref_locked(*out);
         status = ERR_IO;
     }
-    if (status == OK) {
+    if (status == OK && place->length > 0) {
         status = learn(place, *out, call->reply.caching);
         if (status != OK)
             node_unref_locked(*out);
         directory_changed(place->directory, inode_is(*out, S_IFDIR) ? 1 : 0);
+        if (status == OK)
+            tell(place, *out, IN_CREATE, 0);
     }
     spin_unlock(&names_lock);
     nodes_settle();
@@ -100,8 +109,13 @@ static enum status make_served(struct place *place, uint32_t mode, const char *t
     const struct process *process = process_current();
     struct fs_call call = call_on(place, FS_CREATE);
     call.request.attributes.mode = mode;
-    call.request.attributes.uid = process->uid;
-    call.request.attributes.gid = process->gid;
+    call.request.attributes.uid = process->user.file;
+    call.request.attributes.gid = process->group_id.file;
+    if (place->directory->mode & S_SET_GROUP) { /* what is made in it is its group's */
+        call.request.attributes.gid = place->directory->gid;
+        if ((mode & S_IFMT) == S_IFDIR)
+            call.request.attributes.mode |= S_SET_GROUP;
+    }
     call.name2 = target;
     call.length2 = target != NULL ? strlen(target) : 0;
     enum status status = begin_change(place);
@@ -109,10 +123,26 @@ static enum status make_served(struct place *place, uint32_t mode, const char *t
         status = fs_call(place->directory->mount, &call);
         if (status == OK)
             status = take_made(place, &call, out);
-        else if (status == ERR_EXISTS)
-            unlearn(place);
     }
+    if (status != OK && place->length > 0)
+        unlearn(place);
     mutex_unlock(&place->directory->lock);
+    return status;
+}
+
+enum status change_make_nameless(struct inode *directory, uint32_t mode, bool linkable, struct inode **out) {
+    const struct path_walk walk = {.directory = directory, .name = ""};
+    struct place place;
+    enum status status = permit_change(directory);
+    if (status != OK)
+        return status;
+    note_place(&place, &walk);
+    spin_unlock(&names_lock);
+    status = make_served(&place, mode, NULL, out);
+    drop_place(&place);
+    spin_lock(&names_lock);
+    if (status == OK)
+        (*out)->linkable = linkable;
     return status;
 }
 
@@ -131,25 +161,51 @@ enum status change_make(const struct path_walk *walk, uint32_t mode, const char 
     return status;
 }
 
+/* Names of one node in two directories change at once: which answer is the older, nobody can say. names_lock held. */
+static void links_changed(struct inode *inode) { inode->restat = inode->links > 0; }
+
 /* --- Links -------------------------------------------------------------------------------------------------------- */
+
+/*
+ * Its first name is given to what was made without one by one caller alone: for another, at the same time in another
+ * directory, it may have been taken away again already.
+ */
+static bool claim_first_name(struct inode *inode) {
+    spin_lock(&names_lock);
+    const bool linkable = inode->linkable;
+    inode->linkable = false;
+    spin_unlock(&names_lock);
+    return linkable;
+}
 
 static enum status link_served(struct place *place, struct inode *inode) {
     struct fs_call call = call_on(place, FS_LINK);
-    call.request.node2 = inode->number;
     enum status status = begin_change(place);
+    const bool first = status == OK && claim_first_name(inode);
+    call.request.node2 = inode->number;
+    call.request.set = first;
     if (status == OK)
         status = fs_call(place->directory->mount, &call);
     if (status == OK && call.reply.attributes.node != inode->number)
         status = ERR_IO;
     if (status == OK) {
         spin_lock(&names_lock);
+        if (first)
+            inode->links = 1; /* node_learn() leaves what has none without */
         node_learn(inode, &call.reply.attributes);
+        links_changed(inode);
         status = learn(place, inode, call.reply.caching);
         directory_changed(place->directory, 0);
         spin_unlock(&names_lock);
         nodes_settle();
-    } else if (status == ERR_EXISTS) {
+        inotify_tell_self(inode, IN_ATTRIB);
+        tell(place, inode, IN_CREATE, 0);
+    }
+    if (status != OK) {
         unlearn(place);
+        spin_lock(&names_lock);
+        inode->linkable = inode->linkable || (first && inode->links == 0);
+        spin_unlock(&names_lock);
     }
     mutex_unlock(&place->directory->lock);
     return status;
@@ -162,7 +218,7 @@ enum status change_link(const struct path_walk *walk, struct inode *inode) {
     enum status status = permit_change(walk->directory);
     if (status == OK && inode->mount != walk->directory->mount)
         status = ERR_CROSS_DEVICE;
-    if (status == OK && inode->links == 0)
+    if (status == OK && inode->links == 0 && !inode->linkable)
         status = ERR_NO_ENTRY; /* what was unlinked does not come back */
     if (status != OK)
         return status;
@@ -180,8 +236,10 @@ enum status change_link(const struct path_walk *walk, struct inode *inode) {
 static enum status lose_name(struct mount *mount, const struct fs_attributes *attributes) {
     struct inode *inode;
     enum status status = node_get(mount, attributes, &inode);
-    if (status == OK)
+    if (status == OK) {
+        links_changed(inode);
         node_unref_locked(inode);
+    }
     return status;
 }
 
@@ -203,9 +261,11 @@ static enum status remove_served(struct place *place, bool directory) {
         directory_changed(place->directory, directory ? -1 : 0);
         spin_unlock(&names_lock);
         nodes_settle();
-    } else if (status == ERR_NO_ENTRY || status == ERR_NOT_DIRECTORY || status == ERR_IS_DIRECTORY) {
-        unlearn(place);
+        if (!directory)
+            inotify_tell_self(place->inode, IN_ATTRIB);
     }
+    if (status != OK)
+        unlearn(place);
     mutex_unlock(&place->directory->lock);
     return status;
 }
@@ -241,6 +301,10 @@ enum status change_remove(const struct path_walk *walk, bool directory) {
     note_place(&place, walk);
     spin_unlock(&names_lock);
     status = remove_served(&place, directory);
+    inode_unref(place.inode); /* who watches it is told first, if that was the last */
+    place.inode = NULL;
+    if (status == OK)
+        inotify_tell_name(place.directory, place.name, place.length, IN_DELETE | (directory ? IN_ISDIR : 0U), 0);
     drop_place(&place);
     spin_lock(&names_lock);
     return status;
@@ -295,6 +359,15 @@ static enum status take_renamed(const struct place *from, const struct place *to
     return status;
 }
 
+static void tell_renamed(const struct place *from, const struct place *to) {
+    const uint32_t cookie = inotify_cookie();
+    tell(from, from->inode, IN_MOVED_FROM, cookie);
+    tell(to, from->inode, IN_MOVED_TO, cookie);
+    inotify_tell_self(from->inode, IN_MOVE_SELF);
+    if (to->inode != NULL)
+        inotify_tell_self(to->inode, IN_ATTRIB);
+}
+
 static enum status rename_served(struct place *from, struct place *to, bool replace, unsigned slashes) {
     struct mount *mount = from->directory->mount;
     struct fs_call call = call_on(from, FS_RENAME);
@@ -313,7 +386,9 @@ static enum status rename_served(struct place *from, struct place *to, bool repl
             status = take_renamed(from, to, &call);
             spin_unlock(&names_lock);
             nodes_settle();
-        } else {
+            tell_renamed(from, to);
+        }
+        if (status != OK) {
             unlearn(from);
             unlearn(to);
         }

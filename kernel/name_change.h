@@ -15,6 +15,11 @@
  */
 MUST_USE enum status change_make(const struct path_walk *walk, uint32_t mode, const char *target, struct inode **out);
 
+/*
+ * The same of a regular file without a name, on the disk of `directory`. `linkable`: change_link() may give it one.
+ */
+MUST_USE enum status change_make_nameless(struct inode *directory, uint32_t mode, bool linkable, struct inode **out);
+
 /* One more name for a file. The caller has a reference on it. ERR_CROSS_DEVICE. */
 MUST_USE enum status change_link(const struct path_walk *walk, struct inode *inode);
 

@@ -51,6 +51,13 @@ struct path_walk {
 MUST_USE enum status path_walk(struct inode *start, const char *path, const struct walk_answer *answers, unsigned flags,
                                struct path_walk *walk);
 
+/*
+ * Where the caller's absolute paths begin, and what ".." does not leave: the root, or where it called chroot(). And
+ * whether a directory is it or below it. names_lock held.
+ */
+struct inode *names_root(void);
+bool names_is_below_root(struct inode *directory);
+
 /* The target of a symbolic link, terminated; "" when it leads nowhere. names_lock held. */
 const char *link_target(const struct inode *link);
 
@@ -69,8 +76,9 @@ MUST_USE enum status names_attach(const struct path_walk *walk, struct inode *in
 MUST_USE enum status names_check_rename(const struct path_walk *from, const struct path_walk *to, bool replace);
 
 /*
- * Writes the absolute path of a directory, or of `name` in it (NULL: of itself), at the END of buffer[0..size); *text
- * is where it begins, terminated. ERR_NO_ENTRY (removed), ERR_RANGE (does not fit). names_lock held.
+ * Writes the absolute path of a directory, or of `name` in it (NULL: of itself), at the END of buffer[0..size);
+ * *text is where it begins, terminated. It is the path from the caller's root, for what is not below that the
+ * machine's. ERR_NO_ENTRY (removed), ERR_RANGE (does not fit). names_lock held.
  */
 MUST_USE enum status names_path(struct inode *directory, const char *name, size_t length, char *buffer, size_t size,
                                 char **text);

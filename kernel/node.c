@@ -10,6 +10,7 @@
 
 #include "kernel/assert.h"
 #include "kernel/fs_call.h"
+#include "kernel/inotify.h"
 #include "kernel/mount.h"
 #include "kernel/name_cache.h"
 #include "kernel/names.h"
@@ -77,7 +78,8 @@ struct inode *node_find(struct mount *mount, uint64_t number) {
 void node_learn(struct inode *inode, const struct fs_attributes *attributes) {
     uint32_t ours = __atomic_load_n(&inode->unsaved, __ATOMIC_RELAXED);
     inode->mode = (inode->mode & S_IFMT) | (attributes->mode & S_PERMISSIONS);
-    inode->links = attributes->links;
+    if (inode->links != 0) /* what has no name any more gets none: that answer was overtaken by another */
+        inode->links = attributes->links;
     inode->uid = attributes->uid;
     inode->gid = attributes->gid;
     inode->accessed = attributes->accessed;
@@ -90,7 +92,7 @@ void node_learn(struct inode *inode, const struct fs_attributes *attributes) {
     inode->stale = inode->restat = false;
 }
 
-/* Of devices and the like on a file server's disk: they name nothing that the kernel has. */
+/* Of devices and sockets on a file server's disk: they name nothing that the kernel has. */
 static enum status no_device_open(struct file *file) {
     (void)file;
     return ERR_NO_DEVICE_ADDRESS;
@@ -106,6 +108,8 @@ static const struct file_operations *operations_of(uint32_t mode) {
         return &directory_operations;
     case S_IFLNK:
         return &nothing_operations;
+    case S_IFIFO:
+        return &pipe_operations;
     default:
         return &no_device_operations;
     }
@@ -119,6 +123,7 @@ static enum status make_node(struct mount *mount, uint64_t number, uint32_t mode
     mount_ref(mount);
     inode->mount = mount;
     inode->number = number;
+    inode->links = 1; /* until node_learn() */
     inode->operations = operations_of(mode);
     hash_insert(inode);
     return OK;
@@ -146,8 +151,6 @@ enum status node_adopt(struct mount *mount, uint64_t number, struct memory_objec
     enum status status = OK;
     if (inode == NULL) {
         status = make_node(mount, number, S_IFREG, &inode);
-        if (status == OK)
-            inode->links = 1; /* until the server tells of it, when a name leads here */
     } else if (!inode_is(inode, S_IFREG) || inode->object != NULL) {
         status = ERR_EXISTS;
     }
@@ -260,7 +263,20 @@ static bool unref_one_of_many(struct inode *inode) {
     return false;
 }
 
+/* The last who have it may be those who watch it. */
+static void unref_watched(struct inode *inode) {
+    spin_lock(&names_lock);
+    node_unref_locked(inode);
+    inotify_check_gone(inode);
+    spin_unlock(&names_lock);
+    nodes_settle();
+}
+
 void node_unref(struct inode *inode) {
+    if (__builtin_expect(inode->watches != NULL, 0) && inode->links == 0) {
+        unref_watched(inode);
+        return;
+    }
     if (unref_one_of_many(inode))
         return;
     spin_lock(&names_lock);

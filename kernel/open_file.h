@@ -16,15 +16,21 @@ struct file {
     uint32_t flags;          /* O_*: fcntl() changes O_APPEND, O_NONBLOCK …, the rest is constant. Atomic */
     bool readable, writable; /* constant */
     uint32_t rights;         /* enum handle_right; constant */
-    uint64_t badge;          /* of a handle on an endpoint; constant */
-    void *target; /* the kernel object of a file that is not opened by name, of its operations' type; constant */
+    uint64_t badge; /* of a handle on an endpoint; of a FIFO's reader: pipe.writers_came when it came first. Constant */
+    void *target;   /* the kernel object of a file that is not opened by name, of its operations' type; constant */
     const struct file_operations *operations; /* constant */
     struct inode *inode;                      /* with a reference; constant */
     struct memory_object *object;       /* of which each handle counts as an open (LOGICAL ACCESS), or NULL; constant */
+    struct list watchers;               /* struct epoll_item.file_link. Protected by epoll_links_lock */
     struct mutex position_lock;         /* held across reads and writes that use the position */
     uint64_t position;                  /* bytes; a directory: 2 + slot. Protected by position_lock */
     char *content;                      /* the text of a /proc file, GLOBAL: metadata. Constant */
     size_t content_bytes, content_size; /* constant: length; what was allocated */
+    /* A served directory's. Protected by position_lock. */
+    struct list_piece *piece; /* what its server listed last, with a reference; NULL: all of it was taken */
+    uint64_t piece_position;  /* where the part that was not taken yet begins; 0: nothing is known */
+    size_t piece_used;        /* bytes of it that were taken */
+    bool piece_is_last;       /* nothing is behind it */
 };
 
 /*
@@ -50,6 +56,9 @@ struct file_operations {
     enum status (*write)(struct file *file, vaddr_t from, size_t bytes, uint64_t *offset, size_t *done);
     /* The same from the caller's LOCAL memory or stack. */
     enum status (*write_kernel)(struct file *file, const void *from, size_t bytes, uint64_t *offset, size_t *done);
+    /* Instead of one vector after the other: all at once. `vectors` in kernel memory, of checked user addresses. */
+    enum status (*vectors)(struct file *file, bool write, const struct linux_iovec *vectors, unsigned count,
+                           size_t bytes, size_t *done);
     /* POLL* bits that hold now; with `table`, also puts the caller on the queues that say when they change. NULL:
      * always ready. */
     uint32_t (*poll)(struct file *file, struct poll_table *table);
@@ -99,6 +108,9 @@ void handle_give_back(void);
 /* A new descriptor, close-on-exec, for a file whose one reference passes to it; gone also on error. */
 MUST_USE enum status handle_publish(struct file *file, int64_t *fd);
 
+/* The same, close-on-exec and non-blocking as O_CLOEXEC and O_NONBLOCK in `flags` say. */
+MUST_USE enum status handle_publish_as(struct file *file, uint32_t flags, int64_t *fd);
+
 /* Handles of the calling process. */
 
 /* Whether not one more handle can be had: asked before open() makes anything. */
@@ -126,7 +138,9 @@ void handles_mark_range(unsigned first, unsigned last);
 bool handles_refer_to(const struct inode *inode);
 bool handles_can_read(const struct inode *inode);
 
-/* Sets the working directory and returns the one before; the references pass. Takes names_lock and handle_lock. */
+/* Sets the working or the root directory and returns the one before (a root: NULL, the machine's); the references pass.
+ * Takes names_lock and handle_lock. */
 struct inode *handles_set_directory(struct inode *directory);
+struct inode *handles_set_root(struct inode *directory);
 
 #endif

@@ -13,6 +13,7 @@
 #include "asi/asi.h"
 #include "drivers/console.h"
 #include "drivers/power.h"
+#include "drivers/screen.h"
 #include "kernel/print.h"
 #include "kernel/process.h"
 
@@ -78,6 +79,7 @@ static _Noreturn void finish(const struct trap_frame *frame, const char *format,
         power_off(POWER_STATUS_PANIC); /* the panic itself failed: say no more */
     }
     halt_others();
+    screen_leave(false);
     format_string_va(text, sizeof text, format, arguments);
     say("\npenumbra: panic: %s\n", text);
     say_where();

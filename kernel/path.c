@@ -8,6 +8,7 @@
 #include "arch/uaccess.h"
 #include "kernel/local.h"
 #include "kernel/name_cache.h"
+#include "kernel/procfs.h"
 #include "mm/heap.h"
 
 static enum status copy_text(struct path *path, vaddr_t address, size_t *length) {
@@ -114,7 +115,9 @@ enum status path_lookup(int dirfd, vaddr_t address, unsigned at_flags, struct in
         return status;
     spin_lock(&names_lock);
     status = path_find(&path, at_flags & AT_SYMLINK_NOFOLLOW ? 0 : WALK_FOLLOW, out);
-    if (status == OK)
+    if (status == OK && is_handle_link(*out) && !(at_flags & AT_SYMLINK_NOFOLLOW))
+        status = handle_link_follow(*out, out);
+    else if (status == OK)
         inode_ref(*out);
     spin_unlock(&names_lock);
     path_end(&path);

@@ -12,14 +12,29 @@
 #include "kernel/name_cache.h"
 #include "kernel/names.h"
 #include "kernel/permission.h"
+#include "kernel/procfs.h"
 #include "kernel/string.h"
+#include "kernel/thread.h"
 
 #define SYMLINKS_MAX 40U
 
+struct inode *names_root(void) {
+    struct inode *root = root_inode;
+    if (thread_current() != NULL && LOCAL->handles.root_directory != NULL) /* no thread: at boot */
+        root = LOCAL->handles.root_directory;
+    return mount_cross(root);
+}
+
+bool names_is_below_root(struct inode *directory) {
+    const struct inode *root = mount_uncross(names_root());
+    directory = mount_uncross(directory);
+    while (directory != root && directory != directory->directory.parent)
+        directory = mount_uncross(directory->directory.parent);
+    return directory == root;
+}
+
 const char *link_target(const struct inode *link) {
-    if (link->target != NULL)
-        return link->target;
-    return LOCAL->handles.executable != NULL ? LOCAL->handles.executable : "";
+    return link->target != NULL ? link->target : live_link_target(link);
 }
 
 static const char *skip_slashes(const char *path) {
@@ -51,10 +66,12 @@ static enum status look_up(const struct walk_answer *answers, struct inode *dire
     if (kind == LAST_DOT) {
         *out = directory;
     } else if (kind == LAST_DOT_DOT) {
-        *out = mount_uncross(directory)->directory.parent;
+        *out = directory == names_root() ? directory : mount_uncross(directory)->directory.parent;
     } else if (directory->mount != NULL) {
         status = cache_find(answers, directory, name, length, out);
     } else {
+        if (directory->directory.live != LIVE_NOT)
+            live_prepare(directory, name, length);
         struct directory_entry *entry = directory_find(&directory->directory, name, length);
         *out = entry != NULL ? entry->inode : NULL;
     }
@@ -68,7 +85,7 @@ enum status path_walk(struct inode *start, const char *path, const struct walk_a
     const char *rest[SYMLINKS_MAX]; /* what is to be walked behind the links that are being followed */
     unsigned depth = 0, links = 0;
     bool slash = false; /* behind a link that is the last component */
-    struct inode *directory = *path == '/' ? mount_cross(root_inode) : start;
+    struct inode *directory = *path == '/' ? names_root() : start;
 
     if (!inode_is(directory, S_IFDIR))
         return ERR_NOT_DIRECTORY;
@@ -98,7 +115,7 @@ enum status path_walk(struct inode *start, const char *path, const struct walk_a
         }
         if (inode == NULL && !final)
             return ERR_NO_ENTRY;
-        if (inode != NULL && inode_is(inode, S_IFLNK) &&
+        if (inode != NULL && inode_is(inode, S_IFLNK) && !is_handle_link(inode) &&
             (!final || (flags & WALK_FOLLOW) || (wants_directory && !(flags & WALK_PARENT)))) {
             if (++links > SYMLINKS_MAX)
                 return ERR_TOO_MANY_SYMLINKS;
@@ -114,7 +131,7 @@ enum status path_walk(struct inode *start, const char *path, const struct walk_a
             if (*path == '\0')
                 return ERR_NO_ENTRY;
             if (*path == '/')
-                directory = mount_cross(root_inode);
+                directory = names_root();
             continue;
         }
         if (final) {
@@ -140,9 +157,9 @@ enum status names_path(struct inode *directory, const char *name, size_t length,
         memcpy(buffer + at, name, length);
         buffer[--at] = '/';
     }
-    for (;; directory = directory->directory.parent) {
+    for (const struct inode *root = mount_uncross(names_root());; directory = directory->directory.parent) {
         directory = mount_uncross(directory);
-        if (directory == root_inode)
+        if (directory == root || directory == root_inode)
             break;
         const struct directory_entry *entry = directory->directory.self;
         if (entry == NULL)

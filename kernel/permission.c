@@ -14,25 +14,30 @@ static const struct process *caller(void) {
     return thread != NULL ? thread->process : NULL;
 }
 
+/* The user by whom files are judged now. */
+static uint32_t user_of(const struct process *process) {
+    return thread_current()->by_real_ids ? process->user.real : process->user.file;
+}
+
 bool permitted_as_root(void) {
     const struct process *process = caller();
-    return process == NULL || process->uid == 0;
+    return process == NULL || user_of(process) == 0;
 }
 
 bool permitted(const struct inode *inode, unsigned wanted) {
     const struct process *process = caller();
-    if (process == NULL || process->uid == 0)
+    if (process == NULL || user_of(process) == 0)
         return !(wanted & MAY_EXECUTE) || inode_is(inode, S_IFDIR) || (inode->mode & S_ANY_EXECUTE);
     uint32_t bits = inode->mode;
-    if (process->uid == inode->uid)
+    if (user_of(process) == inode->uid)
         bits >>= 6;
-    else if (process->gid == inode->gid)
+    else if (identity_in_group(inode->gid, thread_current()->by_real_ids))
         bits >>= 3;
     return (wanted & ~bits) == 0;
 }
 
 bool permitted_as_owner(const struct inode *inode) {
-    return permitted_as_root() || thread_current()->process->uid == inode->uid;
+    return permitted_as_root() || user_of(thread_current()->process) == inode->uid;
 }
 
 enum status permit_change(const struct inode *directory) {

@@ -1,8 +1,9 @@
 /*
- * Who may do what with a file: owner, group and others, by the process's one user and one group id.
+ * Who may do what with a file: owner, group and others, by the process's ids for files and supplementary groups
+ * (kernel/identity.h); while a thread asks what access() asks, by its real ids.
  *
- * User 0 may do everything, but run a file that nobody may. There are no supplementary groups, and the set-id bits of
- * programs change nothing. All of it: names_lock held, or not (either value of mode and owner is right).
+ * User 0 may do everything, but run a file that nobody may. All of it: names_lock held, or not (either value of mode
+ * and owner is right).
  */
 #ifndef KERNEL_PERMISSION_H
 #define KERNEL_PERMISSION_H

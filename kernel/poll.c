@@ -20,6 +20,10 @@ _Static_assert(2 * POLL_FEW + 1 < WAIT_NODES, "two waiters for each file on the 
 void poll_wait(struct poll_table *table, struct wait_queue *queue) {
     if (table == NULL || !table->registering)
         return;
+    if (table->enter != NULL) {
+        table->enter(table, queue);
+        return;
+    }
     struct poll_entry *entry = table->filling;
     assert(entry->waiting < 2);
     wait_begin(queue, &entry->waiters[entry->waiting++]);
@@ -28,7 +32,7 @@ void poll_wait(struct poll_table *table, struct wait_queue *queue) {
 static size_t pages_for(unsigned capacity) { return bytes_to_pages(capacity * sizeof(struct poll_entry)); }
 
 enum status poll_table_begin(struct poll_table *table, struct poll_entry few[POLL_FEW], unsigned capacity) {
-    *table = (struct poll_table){.entries = few, .capacity = capacity};
+    *table = (struct poll_table){.entries = few, .capacity = capacity, .wanted = UINT32_MAX};
     wait_queue_init(&table->nobody);
     if (capacity <= POLL_FEW)
         return OK;

@@ -26,7 +26,10 @@ struct poll_table {
     struct poll_entry *filling; /* whose poll operation is being asked */
     bool registering;           /* nothing is ready so far: enter the queues */
     bool in_round;              /* `waiter` is in use */
-    struct wait_queue nobody;   /* never woken: with no other queue, only time and signals end the sleep */
+    uint32_t wanted;            /* POLL* bits that matter to who asks */
+    /* Instead of putting the caller on a queue (kernel/epoll_item.c), or NULL. */
+    void (*enter)(struct poll_table *table, struct wait_queue *queue);
+    struct wait_queue nobody; /* never woken: with no other queue, only time and signals end the sleep */
     struct waiter waiter;
 };
 

@@ -13,6 +13,7 @@
 #include "arch/spinlock.h"
 #include "drivers/console.h"
 #include "drivers/screen.h"
+#include "kernel/log.h"
 #include "kernel/string.h"
 
 enum { LINE_SIZE = 320 };
@@ -163,24 +164,30 @@ void console_release(bool irq) {
     spin_unlock_irq(&console_lock, irq);
 }
 
-static void write_line(const char *text, size_t length) {
-    if (__atomic_load_n(&printing_cpu, __ATOMIC_RELAXED) == this_cpu->index + 1) {
-        console_write(text, length);
-        return;
-    }
-    bool irq = console_hold();
+static void write_line(const char *text, size_t length, bool logged) {
+    const bool held = __atomic_load_n(&printing_cpu, __ATOMIC_RELAXED) == this_cpu->index + 1;
+    bool irq = held || console_hold();
     console_write(text, length);
-    console_release(irq);
+    if (logged)
+        log_append(text, length);
+    if (!held)
+        console_release(irq);
 }
 
 void console_print(const char *text, size_t bytes) {
     if (bytes > 0)
-        write_line(text, bytes);
+        write_line(text, bytes, false);
 }
 
 void screen_print(const char *text, size_t bytes) {
     bool irq = console_hold();
     screen_write(text, bytes);
+    console_release(irq);
+}
+
+void screen_leave_to_server(bool leave) {
+    bool irq = console_hold();
+    screen_leave(leave);
     console_release(irq);
 }
 
@@ -195,5 +202,5 @@ void kprintf(const char *format, ...) {
         length = sizeof(line) - 1;
         line[length - 1] = '\n'; /* cut off, but still a line of its own */
     }
-    write_line(line, length);
+    write_line(line, length, true);
 }

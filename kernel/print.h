@@ -16,6 +16,9 @@ void kprintf(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void console_print(const char *text, size_t bytes);
 void screen_print(const char *text, size_t bytes);
 
+/* Whether somebody else draws the screen from now on (drivers/screen.h). */
+void screen_leave_to_server(bool leave);
+
 /*
  * The console's ports for somebody else: kernel messages wait meanwhile. Not nested, interrupts off until released;
  * returns what console_release() needs.

@@ -8,6 +8,7 @@
 #include "arch/io.h"
 #include "asi/trust.h"
 #include "kernel/assert.h"
+#include "kernel/pidfd.h"
 #include "kernel/process_life.h"
 #include "kernel/reap.h"
 #include "kernel/signal.h"
@@ -18,11 +19,13 @@
 #include "mm/ephmap.h"
 #include "mm/heap.h"
 #include "mm/local.h"
+#include "mm/pager.h"
 #include "mm/roots.h"
 #include "mm/tlb.h"
 
 #define ID_MAX         32768U
 #define PROCESSES_MAX  4096U
+#define SHARE_FRAMES   96U  /* of RAM for each process that may be: a fork bomb meets this end before that of memory */
 #define RESERVE_FRAMES 256U /* no process is made out of the last frames: the living need them to finish */
 
 struct spinlock processes_lock = SPINLOCK_INIT(RANK_PROCESSES);
@@ -68,13 +71,19 @@ void process_init(struct process *process) {
     list_init(&process->dead_threads);
     list_init(&process->view_sets);
     list_init(&process->calls);
+    list_init(&process->sem_undos);
+    list_init(&process->cpu_timers);
     wait_queue_init(&process->child_exited);
     wait_queue_init(&process->vfork_released);
     wait_queue_init(&process->thread_left);
+    wait_queue_init(&process->continued);
+    mutex_init(&process->timers_mutex);
+    signal_queue_init(&process->signals);
     spin_init(&process->signal_lock, RANK_SIGNAL);
     spin_init(&process->local_lock, RANK_HEAP_LOCAL);
     spin_init(&process->handle_lock, RANK_HANDLES);
     process->exit_signal = 17; /* SIGCHLD */
+    limits_init(&process->limits);
     process->start_time = time_monotonic();
 }
 
@@ -88,11 +97,17 @@ struct user_space *user_space_create(uint32_t owner) {
     return space;
 }
 
+/* Too many would take each other's memory: whoever faults when there is none is killed, a bystander as well. */
+static bool too_many_processes(void) {
+    const unsigned fit = frame_table_size() / SHARE_FRAMES;
+    return processes >= (fit < PROCESSES_MAX ? fit : PROCESSES_MAX);
+}
+
 /* A process with roots and an id, in no list yet. */
 enum status process_allocate(struct process **out) {
-    if (processes >= PROCESSES_MAX)
+    if (too_many_processes())
         return ERR_AGAIN;
-    if (frame_free_count() < RESERVE_FRAMES)
+    if (frame_free_count() < RESERVE_FRAMES && !pager_make_free(RESERVE_FRAMES))
         return ERR_NO_MEMORY;
     struct process *process = global_alloc(sizeof *process);
     if (process == NULL)
@@ -118,7 +133,7 @@ void process_add_thread(struct process *process, struct thread *thread) {
         thread->exiting = true;
         thread->work |= WORK_SIGNAL;
     }
-    if (process->pending != 0) /* sent to a child that had no thread yet */
+    if (process->pending != 0 || process->stop_signal != 0) /* sent to a child that had no thread yet */
         thread->work |= WORK_SIGNAL;
     list_push_back(&process->threads, &thread->process_link);
     process->thread_count++;
@@ -135,14 +150,17 @@ enum status process_link_into_tree(struct process *process, struct process *pare
     process->parent = parent;
     process->group = parent->group;
     process->session = parent->session;
-    process->uid = parent->uid;
-    process->gid = parent->gid;
+    process->no_terminal = parent->no_terminal;
+    identity_inherit(process, parent);
+    process->limits = parent->limits;
     trust_inherit(process, parent);
     memcpy(process->name, parent->name, sizeof process->name);
     list_push_back(&parent->children, &process->sibling_link);
     list_push_back(&all_processes, &process->all_link);
     process->ignored = parent->ignored;
     process->caught = parent->caught;
+    process->quiet_stops = parent->quiet_stops;
+    process->no_zombies = parent->no_zombies;
     processes++;
     spin_unlock_irq(&processes_lock, irq);
     return OK;
@@ -163,7 +181,7 @@ void process_free(struct process *process) {
     global_free(process, sizeof *process);
 }
 
-static void unlink_from_tree(struct process *process) {
+void process_unlink_collected(struct process *process) {
     list_remove(&process->sibling_link);
     list_remove(&process->all_link);
     trust_forget_process(process);
@@ -172,7 +190,7 @@ static void unlink_from_tree(struct process *process) {
 
 void process_unlink_from_tree(struct process *process) {
     bool irq = spin_lock_irq(&processes_lock);
-    unlink_from_tree(process);
+    process_unlink_collected(process);
     wake_all(&process->parent->child_exited); /* another thread may wait for a child, and have none any more */
     spin_unlock_irq(&processes_lock, irq);
 }
@@ -183,7 +201,7 @@ void process_unlink_from_tree(struct process *process) {
 static bool nobody_waits(const struct process *process) {
     const uint64_t child_signal = 1UL << (17 - 1);
     return process->parent == NULL || process->parent->dying || (process->parent->ignored & child_signal) ||
-           process->parent == &kernel_process;
+           process->parent->no_zombies || process->parent == &kernel_process;
 }
 
 static struct signal_origin exit_origin(const struct process *process) {
@@ -192,7 +210,7 @@ static struct signal_origin exit_origin(const struct process *process) {
     return (struct signal_origin){
         .code = killed ? CLD_KILLED : CLD_EXITED,
         .pid = process->id,
-        .uid = process->uid,
+        .uid = process->user.real,
         .status = killed ? process->exit_status & 0x7f : process->exit_status >> 8 & 0xff,
     };
 }
@@ -221,6 +239,8 @@ void process_becomes_zombie(struct process *process) {
         if (process->zombie)
             wake_all(&parent->child_exited);
     }
+    if (process->zombie)
+        pidfd_tell_end();
     spin_unlock_irq(&processes_lock, irq);
 }
 
@@ -235,71 +255,15 @@ void reap_thread(struct thread *thread) {
     if (!last)
         wake_all(&process->thread_left);
     if (free_now) {
-        unlink_from_tree(process);
+        process_unlink_collected(process);
         if (process->parent != NULL) /* which may wait for a child, and have none any more */
             wake_all(&process->parent->child_exited);
     }
+    if (free_now)
+        pidfd_tell_end();
     if (last)
         __atomic_store_n(&process->left, true, __ATOMIC_RELEASE); /* a zombie may be gone from here on */
     spin_unlock_irq(&processes_lock, irq);
     if (free_now)
         process_free(process);
-}
-
-/* --- wait4 -------------------------------------------------------------------------------------------------------- */
-
-static bool matches(const struct process *child, int64_t which) {
-    if (which == -1)
-        return true;
-    if (which == 0)
-        return child->group == process_current()->group;
-    return which > 0 ? child->id == which : child->group == -which;
-}
-
-/* Finds a zombie to collect; *any says whether a child matches at all. processes_lock held. */
-static struct process *find_zombie(int64_t which, bool *any) {
-    *any = false;
-    list_for_each(link, &process_current()->children) {
-        struct process *child = container_of(link, struct process, sibling_link);
-        if (!matches(child, which))
-            continue;
-        *any = true;
-        if (child->zombie)
-            return child;
-    }
-    return NULL;
-}
-
-static bool collect(int64_t which, bool leave, struct wait_result *out, bool *any) {
-    bool irq = spin_lock_irq(&processes_lock);
-    struct process *child = find_zombie(which, any);
-    if (child != NULL) {
-        *out = (struct wait_result){child->id, child->exit_status, child->cpu_time + child->children_cpu_time};
-        if (!leave) {
-            process_current()->children_cpu_time += out->cpu_time;
-            unlink_from_tree(child);
-        }
-    }
-    spin_unlock_irq(&processes_lock, irq);
-    if (child != NULL && !leave) {
-        while (!__atomic_load_n(&child->left, __ATOMIC_ACQUIRE))
-            cpu_relax();
-        process_free(child);
-    }
-    return child != NULL;
-}
-
-enum status process_wait(int64_t which, bool no_hang, bool leave, struct wait_result *out) {
-    struct wait_queue *queue = &process_current()->child_exited;
-    *out = (struct wait_result){0};
-    for (;;) {
-        struct waiter waiter;
-        bool any;
-        wait_begin(queue, &waiter);
-        bool found = collect(which, leave, out, &any);
-        enum status status = found ? OK : !any ? ERR_NO_CHILD : no_hang ? OK : wait_sleep(WAIT_FOREVER);
-        wait_end(&waiter);
-        if (found || !any || no_hang || status != OK)
-            return status;
-    }
 }

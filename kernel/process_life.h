@@ -18,6 +18,8 @@ MUST_USE enum status process_allocate(struct process **out);
  */
 MUST_USE enum status process_link_into_tree(struct process *process, struct process *parent);
 void process_unlink_from_tree(struct process *process);
+/* The same of one that nobody will ask for any more. processes_lock held. */
+void process_unlink_collected(struct process *process);
 
 /* Frees one that has neither user half nor LOCAL any more and is in no list. */
 void process_free(struct process *process);

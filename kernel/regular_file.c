@@ -7,11 +7,13 @@
  * server is told of the size. Runs in the caller's space.
  */
 #include "arch/uaccess.h"
+#include "kernel/limits.h"
 #include "kernel/mount.h"
 #include "kernel/names.h"
 #include "kernel/node.h"
 #include "kernel/open_file.h"
 #include "kernel/permission.h"
+#include "kernel/space.h"
 #include "mm/boot.h"
 #include "mm/ephmap.h"
 #include "mm/frame.h"
@@ -49,9 +51,16 @@ enum status regular_prepare(struct inode *inode) {
 
 static enum status regular_open(struct file *file) {
     enum status status = regular_prepare(file->inode);
+    if (status == OK && file->writable)
+        status = object_begin_write(file->inode->object);
     if (status == OK && file->readable)
         file->object = file->inode->object;
     return status;
+}
+
+static void regular_release(struct file *file) {
+    if (file->writable)
+        object_end_write(file->inode->object);
 }
 
 static enum status regular_read(struct file *file, vaddr_t to, size_t bytes, uint64_t *offset, size_t *done) {
@@ -98,19 +107,36 @@ static enum status write_at(struct file *file, vaddr_t from, size_t bytes, uint6
         return ERR_FILE_TOO_BIG;
     if (bytes > OBJECT_SIZE_MAX - *offset)
         bytes = OBJECT_SIZE_MAX - *offset;
+    if ((bytes = limits_permit_file(*offset, bytes)) == 0)
+        return ERR_FILE_TOO_BIG;
     if (no_space(file->inode->object, *offset + bytes))
         return ERR_NO_SPACE;
-    enum status status = write_object(file, *offset, from, bytes, done);
+    enum status status = space_take(file->inode, *offset, &bytes);
+    if (status != OK)
+        return status;
+    status = write_object(file, *offset, from, bytes, done);
     *offset += *done;
     if (*done > 0)
         inode_touch_modified(file->inode);
     return status == ERR_NO_MEMORY ? ERR_NO_SPACE : status;
 }
 
+/* Who changes a program has not the right to say as whom it runs. */
+static enum status drop_set_ids(struct inode *inode) {
+    const uint32_t set_group = inode->mode & S_RUN_GROUP ? S_SET_GROUP : 0;
+    if (__builtin_expect((inode->mode & (S_SET_USER | set_group)) == 0, 1) || permitted_as_root())
+        return OK;
+    const struct fs_attributes attributes = {.mode = inode->mode & S_PERMISSIONS & ~(S_SET_USER | set_group)};
+    return node_set(inode, FS_SET_MODE, &attributes);
+}
+
 static enum status regular_write(struct file *file, vaddr_t from, size_t bytes, uint64_t *offset, size_t *done) {
     const bool append = file->flags & O_APPEND;
     if (bytes == 0)
         return OK;
+    enum status allowed = drop_set_ids(file->inode);
+    if (allowed != OK)
+        return allowed;
     /* What others write behind the end must not come between an append's look at the size and its bytes. */
     const struct memory_object *object = file->inode->object;
     if (!append && *offset < object->size && bytes <= object->size - *offset)
@@ -148,7 +174,12 @@ static enum status regular_write_kernel(struct file *file, const void *from, siz
     mutex_lock(&file->inode->lock);
     if (file->flags & O_APPEND)
         *offset = object->size;
-    enum status status = write_object_kernel(file, *offset, from, bytes);
+    size_t room = bytes;
+    enum status status = limits_permit_file(*offset, bytes) == bytes ? OK : ERR_FILE_TOO_BIG;
+    if (status == OK)
+        status = space_take(file->inode, *offset, &room);
+    if (status == OK)
+        status = room == bytes ? write_object_kernel(file, *offset, from, bytes) : ERR_NO_SPACE;
     mutex_unlock(&file->inode->lock);
     if (status != OK)
         return status == ERR_NO_MEMORY ? ERR_NO_SPACE : status;
@@ -188,16 +219,29 @@ static enum status resize_served(struct inode *inode, uint64_t size) {
     return status == OK ? resize_object(inode, size) : status;
 }
 
-enum status regular_resize(struct inode *inode, uint64_t size) {
-    enum status status = mount_writable(inode->mount);
-    if (status == OK)
-        status = regular_prepare(inode);
+static enum status resize(struct inode *inode, uint64_t size) {
+    enum status status = drop_set_ids(inode);
+    if (status == OK && size > inode->object->size && limits_permit_file(size - 1, 1) == 0)
+        status = ERR_FILE_TOO_BIG;
     if (status != OK)
         return status;
     mutex_lock(&inode->lock);
     status = resize_served(inode, size);
     mutex_unlock(&inode->lock);
     return status == ERR_NO_MEMORY ? ERR_NO_SPACE : status;
+}
+
+enum status regular_resize(struct inode *inode, uint64_t size) {
+    enum status status = mount_writable(inode->mount);
+    if (status == OK)
+        status = regular_prepare(inode);
+    if (status == OK)
+        status = object_begin_write(inode->object);
+    if (status != OK)
+        return status;
+    status = resize(inode, size);
+    object_end_write(inode->object);
+    return status;
 }
 
 static enum status regular_control(struct file *file, uint32_t command, uint64_t argument, int64_t *result) {
@@ -213,6 +257,7 @@ const struct file_operations regular_operations = {
     .seekable = true,
     .memory = true,
     .open = regular_open,
+    .release = regular_release,
     .read = regular_read,
     .write = regular_write,
     .write_kernel = regular_write_kernel,

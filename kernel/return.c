@@ -23,7 +23,7 @@ struct return_action return_to_user_work(struct trap_frame *frame) {
             stop_here_if_asked();
         irq_enable();
         if (work & WORK_RESCHEDULE)
-            sched_yield();
+            sched_preempt();
         if (work & WORK_SIGNAL)
             signal_deliver(frame);
         irq_disable();

@@ -18,10 +18,15 @@
 #include "arch/transition.h"
 #include "arch/user_segments.h"
 #include "asi/asi.h"
+#include "kernel/alarm.h"
 #include "kernel/assert.h"
+#include "kernel/cpu_timer.h"
+#include "kernel/limits.h"
+#include "kernel/load.h"
 #include "kernel/process.h"
 #include "kernel/ready_queue.h"
 #include "kernel/reap.h"
+#include "kernel/sched_abi.h"
 #include "kernel/stop.h"
 #include "kernel/thread.h"
 #include "kernel/time.h"
@@ -54,18 +59,15 @@ static uint64_t bit_of(unsigned cpu) { return 1UL << cpu; }
 
 /* --- Choosing ----------------------------------------------------------------------------------------------------- */
 
-/* Levels that no thread has: idle's, which everybody is more urgent than, and one which nobody is. */
-enum { LEVEL_IDLE = READY_LEVELS, LEVEL_PATIENT = 0 };
+/* A level that no thread has: idle's, which everybody is more urgent than. */
+enum { LEVEL_IDLE = READY_LEVELS };
 
 static struct thread *take_next(struct run_queue *queue) {
-    bool patient = false;
     if (ready_empty(&queue->ready)) {
         queue->running_level = LEVEL_IDLE;
         return this_cpu->idle;
     }
-    struct thread *next = ready_take(&queue->ready, &patient);
-    queue->running_level = patient ? LEVEL_PATIENT : next->level;
-    return next;
+    return ready_take(&queue->ready, &queue->running_level);
 }
 
 /* The running thread of the CPU gives way, on its way back to user code, if somebody more urgent waits. Lock held. */
@@ -99,7 +101,20 @@ static unsigned shortest_queue(uint64_t allowed) {
 /* A vfork child runs in its parent's user half, where its parent waits for it: elsewhere each page is an interrupt. */
 static bool stays(const struct thread *thread) { return thread->process->vfork_parent != NULL; }
 
-/* Where a thread that becomes runnable goes: back to its CPU if that is idle or nobody else is. */
+/* Of the allowed CPUs the one whose running thread is least urgent, as far as can be seen without their locks. */
+static unsigned least_urgent_cpu(uint64_t allowed, unsigned best) {
+    for (; allowed != 0; allowed &= allowed - 1) {
+        unsigned cpu = (unsigned)__builtin_ctzl(allowed);
+        if (queues[cpu].running_level > queues[best].running_level)
+            best = cpu;
+    }
+    return best;
+}
+
+/*
+ * Where a thread that becomes runnable goes: back to its CPU if that is idle or nobody else is. A real-time one does
+ * not wait behind one that is as urgent while another CPU does something less so.
+ */
 static unsigned choose_cpu(const struct thread *thread) {
     if (cpu_count == 1)
         return 0;
@@ -107,8 +122,12 @@ static unsigned choose_cpu(const struct thread *thread) {
     const uint64_t idle = __atomic_load_n(&idle_cpus, __ATOMIC_RELAXED) & allowed;
     if (!(allowed & bit_of(thread->cpu)))
         return idle != 0 ? (unsigned)__builtin_ctzl(idle) : shortest_queue(allowed);
-    if (idle == 0 || (idle & bit_of(thread->cpu)) || stays(thread))
+    if ((idle & bit_of(thread->cpu)) || stays(thread))
         return thread->cpu;
+    if (idle == 0)
+        return thread->level < REALTIME_LEVELS && queues[thread->cpu].running_level <= thread->level
+                   ? least_urgent_cpu(allowed, thread->cpu)
+                   : thread->cpu;
     return (unsigned)__builtin_ctzl(idle);
 }
 
@@ -238,12 +257,20 @@ static void finish_switch(void) {
     }
     spin_unlock(&own_queue()->lock);
     const uint64_t now = cpu->current->started_at;
-    if (cpu->current != cpu->idle && own_queue()->tick_at - now > TIME_SLICE_NS) /* none armed, past, or too late */
+    const uint64_t longest = cpu->current->process->cpu_timer_count != 0 ? CPU_TIMER_TICK_NS : TIME_SLICE_NS;
+    if (cpu->current != cpu->idle && own_queue()->tick_at - now > longest) /* none armed, past, or too late */
         arm_timer(own_queue(), now);
     if (moving != NULL)
         put_into_queue(moving, target);
     if (gone != NULL)
         reap_thread(gone);
+}
+
+/* How long a thread that gets the CPU may have it: what is left of a slice that was interrupted, or a whole one. */
+static uint64_t take_slice(struct thread *thread) {
+    const uint64_t left = thread->slice_left;
+    thread->slice_left = 0;
+    return left != 0 ? left : TIME_SLICE_NS;
 }
 
 /*
@@ -264,8 +291,10 @@ static void switch_with(struct thread *next, const struct trap_frame *message) {
     save_user_registers(previous);
     uint64_t now = time_monotonic();
     previous->cpu_time += now - previous->started_at;
+    if (previous->state == THREAD_SLEEPING)
+        previous->slept_at_cpu_time = previous->cpu_time;
     next->started_at = now;
-    next->slice_end = next == own_queue()->successor ? previous->slice_end : now + TIME_SLICE_NS;
+    next->slice_end = next == own_queue()->successor ? previous->slice_end : now + take_slice(next);
     own_queue()->successor = NULL;
     next->state = THREAD_RUNNING;
     previous->space = cpu->space;
@@ -335,11 +364,25 @@ static void give_cpu_to(struct run_queue *queue, struct thread *next) {
         return;
     }
     next->state = THREAD_RUNNING;
-    next->slice_end = time_monotonic() + TIME_SLICE_NS;
+    next->slice_end = time_monotonic() + take_slice(next);
     spin_unlock(&queue->lock);
 }
 
-void sched_yield(void) {
+/*
+ * Who is taken the CPU away goes on first of its level, unless it shares that and has had its slice: then with the rest
+ * of it, or one that is often preempted would keep its equals from the CPU for ever.
+ */
+static bool keeps_turn(struct thread *self) {
+    if (self->level >= REALTIME_LEVELS)
+        return false;
+    const uint64_t now = time_monotonic();
+    if (self->policy == SCHED_RR && now >= self->slice_end)
+        return false;
+    self->slice_left = now < self->slice_end ? self->slice_end - now : 0;
+    return true;
+}
+
+static void give_way(bool taken_away) {
     bool irq = irq_save();
     struct run_queue *queue = own_queue();
     struct thread *self = thread_current();
@@ -353,11 +396,18 @@ void sched_yield(void) {
         self->slice_end = time_monotonic() + TIME_SLICE_NS;
         spin_unlock(&queue->lock);
     } else {
-        make_ready(queue, self);
+        self->state = THREAD_RUNNABLE;
+        if (taken_away && keeps_turn(self))
+            ready_add_first(&queue->ready, self);
+        else
+            ready_add(&queue->ready, self);
         give_cpu_to(queue, take_next(queue));
     }
     irq_restore(irq);
 }
+
+void sched_yield(void) { give_way(false); }
+void sched_preempt(void) { give_way(true); }
 
 /* --- Waking ------------------------------------------------------------------------------------------------------- */
 
@@ -477,11 +527,13 @@ void sched_set_affinity(struct thread *thread, uint64_t allowed) {
 
 /* The first that may run on this CPU, or NULL. */
 static struct thread *find_movable(const struct ready_queue *ready) {
-    for (uint32_t levels = ready->levels; levels != 0; levels &= levels - 1) {
-        list_for_each(link, &ready->threads[__builtin_ctz(levels)]) {
-            struct thread *thread = container_of(link, struct thread, run_link);
-            if ((thread->affinity & bit_of(this_cpu->index)) && !stays(thread))
-                return thread;
+    for (unsigned word = 0; word < 2; word++) {
+        for (uint64_t levels = ready->levels[word]; levels != 0; levels &= levels - 1) {
+            list_for_each(link, &ready->threads[word * 64 + (unsigned)__builtin_ctzl(levels)]) {
+                struct thread *thread = container_of(link, struct thread, run_link);
+                if ((thread->affinity & bit_of(this_cpu->index)) && !stays(thread))
+                    return thread;
+            }
         }
     }
     return NULL;
@@ -551,8 +603,11 @@ static uint64_t next_deadline(const struct list *sleepers) {
     if (!list_empty(sleepers))
         next = container_of(sleepers->next, struct thread, timer_link)->deadline;
     spin_unlock_irq(&timer_lock, irq);
-    uint64_t timers = this_cpu->index == TIMER_CPU ? timers_next() : WAIT_FOREVER;
-    return timers < next ? timers : next;
+    if (this_cpu->index != TIMER_CPU)
+        return next;
+    uint64_t timers = timers_next(), alarms = alarms_next();
+    next = timers < next ? timers : next;
+    return alarms < next ? alarms : next;
 }
 
 /* One interrupt for the earliest of: the end of the slice, a sleeper's deadline, a process's timer. None when idle. */
@@ -560,6 +615,8 @@ static void arm_timer(struct run_queue *queue, uint64_t now) {
     uint64_t next = next_deadline(&queue->sleepers);
     const struct thread *current = thread_current();
     if (current != this_cpu->idle) {
+        if (current->process->cpu_timer_count != 0 && now + CPU_TIMER_TICK_NS < next)
+            next = now + CPU_TIMER_TICK_NS;
         /* The end of a slice that was seen already needs no interrupt: long kernel code would get nothing but those. */
         if (!(current->work & WORK_RESCHEDULE) && current->slice_end < next)
             next = current->slice_end;
@@ -584,6 +641,14 @@ void sched_timers_changed(void) {
     irq_restore(irq);
 }
 
+/* Who runs or waits for a CPU, as far as can be seen without the queues' locks. */
+static unsigned runnable_threads(void) {
+    unsigned count = 0;
+    for (unsigned cpu = 0; cpu < cpu_count; cpu++)
+        count += queues[cpu].ready.count + (queues[cpu].running_level != LEVEL_IDLE);
+    return count;
+}
+
 /* What is asked for is in the queue, in the work flags of the running thread, or a timer. */
 void sched_rescheduled(void) { arm_timer(own_queue(), time_monotonic()); }
 
@@ -591,11 +656,18 @@ void sched_tick(void) {
     struct run_queue *queue = own_queue();
     uint64_t now = time_monotonic();
     queue->tick_at = 0;
+    if (load_is_due(now))
+        load_sample(now, runnable_threads());
     pageout_check();
-    if (this_cpu->index == TIMER_CPU)
+    if (this_cpu->index == TIMER_CPU) {
         timers_expire(now);
+        alarms_expire(now);
+    }
     wake_sleepers(&queue->sleepers, now);
     struct thread *current = thread_current();
+    limits_check_cpu(current->process);
+    limits_check_realtime(current);
+    cpu_timers_tick();
     if (current != this_cpu->idle && now >= current->slice_end) {
         pull_thread(queue->ready.count + 2);
         if (ready_empty(&queue->ready))
@@ -619,6 +691,7 @@ void sched_init_cpu(void) {
     idle->process = &kernel_process;
     idle->affinity = bit_of(cpu->index);
     idle->state = THREAD_RUNNING;
+    idle->level = idle->own_level = level_of_nice(0); /* the first threads inherit it */
     idle->cpu = cpu->index;
     list_init(&idle->timer_link);
     cpu->idle = cpu->current = idle;

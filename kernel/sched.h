@@ -17,6 +17,9 @@ struct trap_frame;
 /* Gives the CPU to the next runnable thread if there is one; the caller stays runnable. */
 void sched_yield(void);
 
+/* The same on the way back to user code, if somebody else's turn has come: a real-time thread does not lose its own. */
+void sched_preempt(void);
+
 /* Gives up the CPU until the caller is woken, unless it was since wait_begin(). For kernel/wait.c. */
 void sched_sleep(bool interruptible);
 

@@ -5,6 +5,7 @@
  * file on both sides is refused. Runs in the caller's space.
  */
 #include "arch/uaccess.h"
+#include "kernel/inotify.h"
 #include "kernel/names.h"
 #include "kernel/syscall_table.h"
 #include "kernel/transfer.h"
@@ -90,6 +91,8 @@ enum status sys_sendfile(struct syscall *call) {
     status = handle_get((int)call->arg[1], &in);
     if (status == OK) {
         status = send(out, in, call->arg[2], call->arg[3], &done);
+        inotify_file(in, IN_ACCESS, done);
+        inotify_file(out, IN_MODIFY, done);
         file_unref(in);
     }
     file_unref(out);

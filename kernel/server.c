@@ -71,6 +71,14 @@ static struct endpoint *get_endpoint(struct server *server) {
     return endpoint;
 }
 
+void server_notify(struct server *server, uint64_t bits) {
+    struct endpoint *endpoint = get_endpoint(server);
+    if (endpoint == NULL)
+        return;
+    endpoint_notify(endpoint, bits);
+    endpoint_unref(endpoint);
+}
+
 bool server_is_attached(const struct server *server) {
     struct endpoint *endpoint = get_endpoint((struct server *)(uintptr_t)server);
     bool attached = endpoint != NULL && endpoint_is_alive(endpoint);

@@ -16,6 +16,8 @@ void server_unref(struct server *server);
 
 /* It has been started again: those who wait go on. */
 void server_attach(struct server *server, struct endpoint *endpoint);
+/* Sets bits of its endpoint's notification; none if it was abandoned. */
+void server_notify(struct server *server, uint64_t bits);
 /* It will not come back: calls, also those that wait, end with ERR_IO from now on. */
 void server_abandon(struct server *server);
 bool server_is_attached(const struct server *server);

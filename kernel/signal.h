@@ -1,8 +1,7 @@
 /*
  * Signals, as Linux has them: actions are LOCAL (handlers are user addresses), pending sets are GLOBAL bits.
- *
- * Not as Linux has them: real-time signals do not queue up (a second one that finds the first pending is lost, as with
- * the classic ones), and the default action "stop" is to ignore.
+ * Real-time signals queue up, and what a sender says with one is a message (kernel/signal_queue.h); stopping and
+ * continuing is kernel/jobs.h.
  */
 #ifndef KERNEL_SIGNAL_H
 #define KERNEL_SIGNAL_H
@@ -13,6 +12,7 @@
 #include "kernel/status.h"
 
 struct process;
+struct queued_signal;
 struct signal_origin;
 struct thread;
 struct trap_frame;
@@ -35,6 +35,20 @@ void signal_send_process_locked(struct process *process, int number, const struc
 void signal_send_thread(struct thread *thread, int number, const struct signal_origin *origin);
 /* To every process of a group; ERR_NO_PROCESS when it is empty. Takes processes_lock. */
 MUST_USE enum status signal_send_group(uint32_t group, int number, const struct signal_origin *origin);
+
+/*
+ * The same with an entry, which is the target's from then on if the answer is true; else it would have been lost, and
+ * is the caller's still. processes_lock held. An entry that is not lasting comes from queued_signal_create().
+ */
+MUST_USE bool signal_queue_to_process(struct process *process, struct queued_signal *entry);
+MUST_USE bool signal_queue_to_thread(struct thread *thread, struct queued_signal *entry);
+
+/* A lasting entry of the process is pending no more, wherever it was. processes_lock held. */
+void signal_unqueue(struct process *process, struct queued_signal *entry);
+
+/* The calling thread, or its process with it, is found by no sender any more: what is pending goes. */
+void signal_thread_ends(void);
+void signal_process_ends(void);
 
 /* A synchronous fault of the calling thread: delivered even when blocked or ignored (then it kills). */
 void signal_fault(int number, int code, uint64_t address);

@@ -27,6 +27,10 @@ enum {
     SIGTTIN = 21,
     SIGTTOU = 22,
     SIGURG = 23,
+    SIGXCPU = 24,
+    SIGXFSZ = 25,
+    SIGVTALRM = 26,
+    SIGPROF = 27,
     SIGWINCH = 28,
     SIGSYS = 31,
     SIGNAL_MAX = 64,
@@ -35,6 +39,8 @@ enum {
 enum signal_code {
     SI_USER = 0,
     SI_KERNEL = 0x80,
+    SI_QUEUE = -1,
+    SI_TIMER = -2,
     SI_TKILL = -6,
     SEGV_MAPERR = 1,
     SEGV_ACCERR = 2,
@@ -46,6 +52,9 @@ enum signal_code {
     TRAP_TRACE = 2,
     CLD_EXITED = 1,
     CLD_KILLED = 2,
+    CLD_DUMPED = 3,
+    CLD_STOPPED = 5,
+    CLD_CONTINUED = 6,
 };
 
 #define SIGNAL_BIT(number)  (1UL << ((number)-1))

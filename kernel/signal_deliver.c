@@ -7,6 +7,7 @@
 #include "arch/cpu.h"
 #include "arch/fpu.h"
 #include "kernel/ipc_abi.h"
+#include "kernel/jobs.h"
 #include "kernel/local.h"
 #include "kernel/print.h"
 #include "kernel/signal_internal.h"
@@ -29,8 +30,11 @@ static bool never_restarts(uint64_t number) {
     return false;
 }
 
-/* Those that must not be seen to fail at all: fork, vfork, clone. */
-static bool always_restarts(uint64_t number) { return number >= 56 && number <= 58; }
+/* Those that must not be seen to fail at all: fork, vfork, clone; futex to lock a mutex with priority inheritance. */
+static bool always_restarts(const struct trap_frame *frame) {
+    const uint64_t number = frame->error, operation = frame->rsi & 127;
+    return (number >= 56 && number <= 58) || (number == 202 && (operation == 6 || operation == 13));
+}
 
 static bool was_interrupted(const struct trap_frame *frame) {
     return frame_is_syscall(frame) && (int64_t)frame->rax == -(int64_t)status_to_errno(ERR_RESTART);
@@ -53,6 +57,10 @@ void signal_action_set(int number, const struct signal_action *action) {
         process->ignored |= bit;
     else if (action->handler != SIGNAL_DEFAULT)
         process->caught |= bit;
+    if (number == SIGCHLD) {
+        process->quiet_stops = action->flags & SA_NOCLDSTOP;
+        process->no_zombies = action->flags & SA_NOCLDWAIT;
+    }
 }
 
 void signal_fault(int number, int code, uint64_t address) {
@@ -76,13 +84,27 @@ void signal_fault(int number, int code, uint64_t address) {
     __atomic_or_fetch(&thread->work, WORK_SIGNAL, __ATOMIC_SEQ_CST);
 }
 
-/* No handler: die or do nothing. */
+/* Whether a group that nobody would continue is to be left alone by this signal. */
+static bool spares_orphans(int number) {
+    bool irq = spin_lock_irq(&processes_lock);
+    const bool orphaned = number != SIGSTOP && jobs_is_orphaned(process_current()->group, NULL);
+    spin_unlock_irq(&processes_lock, irq);
+    return orphaned;
+}
+
+/* No handler: die, stop or do nothing. */
 static void act_by_default(const struct signal_delivery *delivery) {
     struct process *process = process_current();
-    bool survives = (SIGNALS_IGNORED_BY_DEFAULT & SIGNAL_BIT(delivery->number)) || process == init_process;
+    const uint64_t bit = SIGNAL_BIT(delivery->number);
+    bool survives = (SIGNALS_IGNORED_BY_DEFAULT & bit) || process == init_process;
 
     if (survives && !delivery->fault)
         return;
+    if (SIGNALS_STOPPING & bit) {
+        if (!spares_orphans(delivery->number))
+            jobs_stop(delivery->number);
+        return;
+    }
     if (process == init_process)
         kprintf("init: signal %d\n", delivery->number);
     process_exit(delivery->number);
@@ -97,9 +119,11 @@ static void run_handler(struct trap_frame *frame, const struct signal_action *ac
                         const struct signal_delivery *delivery) {
     struct thread *thread = thread_current();
     uint64_t mask = thread->signal_mask | action->mask;
+    const bool timed = thread->call_deadline != 0;
 
+    thread->call_deadline = 0;
     if (was_interrupted(frame)) {
-        if (always_restarts(frame->error) || ((action->flags & SA_RESTART) && !never_restarts(frame->error)))
+        if (always_restarts(frame) || ((action->flags & SA_RESTART) && !timed && !never_restarts(frame->error)))
             restart_call(frame);
         else
             frame->rax = (uint64_t) - (int64_t)status_to_errno(ERR_INTERRUPTED);
@@ -148,6 +172,7 @@ static bool deliver_next(struct trap_frame *frame) {
         }
         if (action.handler == SIGNAL_DEFAULT)
             act_by_default(&delivery);
+        jobs_stand();
     }
 }
 
@@ -158,6 +183,7 @@ void signal_deliver(struct trap_frame *frame) {
     __atomic_and_fetch(&thread->work, ~(uint32_t)WORK_SIGNAL, __ATOMIC_SEQ_CST);
     if (process->being_killed || thread->exiting)
         thread_exit(process->exit_status);
+    jobs_stand();
     if (!deliver_next(frame)) {
         if (was_interrupted(frame))
             restart_call(frame);
@@ -180,6 +206,7 @@ void signal_exec(void) {
         *action = (struct signal_action){.handler = handler};
     }
     process->caught = 0;
+    process->quiet_stops = process->no_zombies = false;
     spin_unlock_irq(&process->signal_lock, irq);
     thread->local->alternate_stack = 0;
     thread->local->alternate_stack_size = 0;

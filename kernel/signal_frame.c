@@ -10,6 +10,7 @@
 #include "arch/selectors.h"
 #include "arch/uaccess.h"
 #include "kernel/local.h"
+#include "kernel/posix_timer.h"
 #include "kernel/signal_internal.h"
 #include "kernel/string.h"
 #include "kernel/syscall_table.h"
@@ -148,6 +149,11 @@ static void fill_context(struct user_context *context, const struct trap_frame *
 }
 
 void signal_info_fill(struct signal_info *info, const struct signal_delivery *delivery) {
+    if (delivery->has_info) {
+        *info = delivery->info;
+        info->number = delivery->number;
+        return;
+    }
     *info = (struct signal_info){.number = delivery->number, .code = delivery->origin.code};
     if (delivery->fault) {
         info->fault_address = delivery->fault_address;
@@ -155,6 +161,8 @@ void signal_info_fill(struct signal_info *info, const struct signal_delivery *de
         info->sender.pid = (int32_t)delivery->origin.pid;
         info->sender.uid = delivery->origin.uid;
         info->sender.status = delivery->origin.status;
+        if (delivery->origin.code == SI_TIMER)
+            info->queued.value = posix_timer_value(delivery->origin.pid);
     }
 }
 

@@ -30,28 +30,10 @@ struct user_stack { /* stack_t */
     uint64_t size;
 };
 
-/* One signal as it leaves the pending sets. */
-struct signal_delivery {
-    int number; /* 0: none */
-    struct signal_origin origin;
-    bool fault;             /* synchronous: cannot be ignored */
-    uint64_t fault_address; /* a user address, or 0 */
-};
-
 /* The sets that the default action of a signal puts it in. */
 #define SIGNALS_IGNORED_BY_DEFAULT                                                                                     \
-    (SIGNAL_BIT(SIGCHLD) | SIGNAL_BIT(SIGCONT) | SIGNAL_BIT(SIGURG) | SIGNAL_BIT(SIGWINCH) | SIGNALS_STOPPING)
+    (SIGNAL_BIT(SIGCHLD) | SIGNAL_BIT(SIGCONT) | SIGNAL_BIT(SIGURG) | SIGNAL_BIT(SIGWINCH))
 #define SIGNALS_STOPPING (SIGNAL_BIT(SIGSTOP) | SIGNAL_BIT(SIGTSTP) | SIGNAL_BIT(SIGTTIN) | SIGNAL_BIT(SIGTTOU))
-
-/* Takes the most urgent pending signal in `set` out of the calling thread's or its process's set. */
-struct signal_delivery signal_take(uint64_t set);
-
-/* The signal is now ignored: it is no longer pending anywhere in the calling process. processes_lock and signal_lock
- * held. */
-void signal_forget_pending(int number);
-
-/* Changes one action of the calling process and the GLOBAL copies. signal_lock held. */
-void signal_action_set(int number, const struct signal_action *action);
 
 /* Linux's siginfo_t: what of it the kernel fills. */
 struct signal_info {
@@ -64,11 +46,36 @@ struct signal_info {
             int32_t padding;
             int64_t user_time, system_time;
         } sender;
+        struct {
+            int32_t pid;
+            uint32_t uid;
+            uint64_t value;
+        } queued; /* of sigqueue and timers: pid and uid, or timer and overruns */
         uint64_t fault_address;
         uint8_t size[112];
     };
 };
 _Static_assert(sizeof(struct signal_info) == 128, "siginfo_t");
+
+/* One signal as it leaves the pending sets. */
+struct signal_delivery {
+    int number; /* 0: none */
+    struct signal_origin origin;
+    bool fault;              /* synchronous: cannot be ignored */
+    bool has_info;           /* its sender gave `info` */
+    uint64_t fault_address;  /* a user address, or 0 */
+    struct signal_info info; /* user bytes: on the stack of the process that gets it */
+};
+
+/* Takes the most urgent pending signal in `set` out of the calling thread's or its process's set. */
+struct signal_delivery signal_take(uint64_t set);
+
+/* The signal is now ignored: it is no longer pending anywhere in the calling process. What was queued of it comes into
+ * `entries`, for queued_signals_free(). processes_lock and signal_lock held. */
+void signal_forget_pending(int number, struct list *entries);
+
+/* Changes one action of the calling process and the GLOBAL copies. signal_lock held. */
+void signal_action_set(int number, const struct signal_action *action);
 
 void signal_info_fill(struct signal_info *info, const struct signal_delivery *delivery);
 

@@ -42,11 +42,31 @@
     X(ERR_TOO_MANY_LINKS, 31)                                                                                          \
     X(ERR_BROKEN_PIPE, 32)                                                                                             \
     X(ERR_RANGE, 34)                                                                                                   \
+    X(ERR_DEADLOCK, 35)                                                                                                \
     X(ERR_NAME_TOO_LONG, 36)                                                                                           \
     X(ERR_NO_SYSCALL, 38)                                                                                              \
     X(ERR_NOT_EMPTY, 39)                                                                                               \
     X(ERR_TOO_MANY_SYMLINKS, 40)                                                                                       \
+    X(ERR_NO_MESSAGE, 42)                                                                                              \
+    X(ERR_REMOVED, 43)                                                                                                 \
     X(ERR_OVERFLOW, 75)                                                                                                \
+    X(ERR_BAD_LIBRARY, 80)                                                                                             \
+    X(ERR_NOT_SOCKET, 88)                                                                                              \
+    X(ERR_NO_DESTINATION, 89)                                                                                          \
+    X(ERR_SOCKET_KIND, 91)                                                                                             \
+    X(ERR_NO_SUCH_OPTION, 92)                                                                                          \
+    X(ERR_PROTOCOL, 93)                                                                                                \
+    X(ERR_SOCKET_TYPE, 94)                                                                                             \
+    X(ERR_ADDRESS_FAMILY, 97)                                                                                          \
+    X(ERR_ADDRESS_IN_USE, 98)                                                                                          \
+    X(ERR_ADDRESS_NOT_HERE, 99)                                                                                        \
+    X(ERR_UNREACHABLE, 101)                                                                                            \
+    X(ERR_CONNECTION_RESET, 104)                                                                                       \
+    X(ERR_CONNECTED, 106)                                                                                              \
+    X(ERR_NOT_CONNECTED, 107)                                                                                          \
+    X(ERR_TOO_MANY_REFERENCES, 109)                                                                                    \
+    X(ERR_CONNECTION_REFUSED, 111)                                                                                     \
+    X(ERR_CANCELED, 125)                                                                                               \
     X(ERR_MESSAGE_SIZE, 90)                                                                                            \
     X(ERR_NOT_SUPPORTED, 95)                                                                                           \
     X(ERR_TIMED_OUT, 110)                                                                                              \

@@ -9,7 +9,7 @@
 
 #include <stdint.h>
 
-#define STRING_INSTRUCTIONS __attribute__((target("inline-all-stringops"), optimize("O2")))
+#define STRING_INSTRUCTIONS __attribute__((target("inline-all-stringops"), optimize("O2"), section(".text.copy")))
 /* A loop that the compiler must not turn into a call to the function that it is. */
 #define PLAIN_LOOP __attribute__((optimize("O2", "no-tree-loop-distribute-patterns")))
 

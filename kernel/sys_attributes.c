@@ -1,15 +1,17 @@
 /*
- * System calls that change what is known of a file: mode, owner, times, size; and the caller's umask and working
+ * System calls that change what is known of a file: mode, owner, times, size; and the caller's umask, working and root
  * directory.
  *
  * Locks: names_lock to change an inode. Runs in the caller's space.
  */
 #include "arch/uaccess.h"
+#include "kernel/inotify.h"
 #include "kernel/local.h"
 #include "kernel/node.h"
 #include "kernel/path.h"
 #include "kernel/permission.h"
 #include "kernel/process.h"
+#include "kernel/string.h"
 #include "kernel/syscall_table.h"
 #include "kernel/time.h"
 #include "mm/heap.h"
@@ -18,8 +20,6 @@
 #define UTIME_NOW    0x3fffffff
 #define UTIME_OMIT   0x3ffffffe
 #define ID_UNCHANGED UINT32_MAX
-#define S_SET_USER   04000U
-#define S_SET_GROUP  02000U
 
 /* The inode behind a descriptor, with a reference. */
 static enum status inode_of_handle(int fd, bool path_only_too, struct inode **out) {
@@ -41,8 +41,12 @@ static enum status inode_of_handle(int fd, bool path_only_too, struct inode **ou
 
 /* What `set` (enum fs_set) names of `attributes`: of the kernel's own at once, of others by their server. */
 static enum status set_attributes(struct inode *inode, uint32_t set, const struct fs_attributes *attributes) {
-    if (inode->mount != NULL)
-        return node_set(inode, set, attributes);
+    if (inode->mount != NULL) {
+        enum status status = node_set(inode, set, attributes);
+        if (status == OK && inotify_watched())
+            inotify_tell(inode, IN_ATTRIB);
+        return status;
+    }
     spin_lock(&names_lock);
     if (set & FS_SET_MODE)
         inode->mode = (inode->mode & S_IFMT) | attributes->mode;
@@ -66,7 +70,7 @@ static enum status set_mode(struct inode *inode, uint32_t mode) {
         status = ERR_NOT_SUPPORTED;
     else if (!permitted_as_owner(inode))
         status = ERR_NOT_PERMITTED;
-    if (!permitted_as_root() && process_current()->gid != inode->gid)
+    if (!permitted_as_root() && !identity_in_group(inode->gid, false))
         attributes.mode &= ~S_SET_GROUP;
     if (status == OK)
         status = set_attributes(inode, FS_SET_MODE, &attributes);
@@ -81,9 +85,9 @@ static enum status set_owner(struct inode *inode, uint32_t uid, uint32_t gid) {
         .mode = inode->mode & S_PERMISSIONS & ~(inode_is(inode, S_IFDIR) ? 0U : S_SET_USER | S_SET_GROUP),
     };
     uint32_t set = FS_SET_OWNER | (attributes.mode != (inode->mode & S_PERMISSIONS) ? FS_SET_MODE : 0U);
-    /* A file's owner may give it to the one group that he has. */
+    /* A file's owner may give it to a group that he is in. */
     bool allowed = permitted_as_root() || (permitted_as_owner(inode) && attributes.uid == inode->uid &&
-                                           (attributes.gid == inode->gid || attributes.gid == process_current()->gid));
+                                           (attributes.gid == inode->gid || identity_in_group(attributes.gid, false)));
     enum status status = allowed ? set_attributes(inode, set, &attributes) : ERR_NOT_PERMITTED;
     inode_unref(inode);
     return status;
@@ -99,6 +103,8 @@ static enum status set_size(struct inode *inode, int64_t size) {
         status = ERR_FILE_TOO_BIG;
     if (status == OK)
         status = regular_resize(inode, (uint64_t)size);
+    if (status == OK && inotify_watched())
+        inotify_tell(inode, IN_MODIFY);
     inode_unref(inode);
     return status;
 }
@@ -228,6 +234,31 @@ enum status sys_ftruncate(struct syscall *call) {
     return status;
 }
 
+#define FALLOCATE_MODES 0x7fU /* those that Linux knows */
+
+/* No file system here sets room aside: checked, and refused. glibc writes instead then. */
+enum status sys_fallocate(struct syscall *call) {
+    const int64_t offset = (int64_t)call->arg[2], bytes = (int64_t)call->arg[3];
+    struct file *file;
+    enum status status = handle_get((int)call->arg[0], &file);
+    if (status != OK)
+        return status;
+    if (file->flags & O_PATH)
+        status = ERR_BAD_HANDLE;
+    else if (offset < 0 || bytes <= 0)
+        status = ERR_INVALID;
+    else if ((uint32_t)call->arg[1] & ~FALLOCATE_MODES)
+        status = ERR_NOT_SUPPORTED;
+    else if (!file->writable)
+        status = ERR_BAD_HANDLE;
+    else if (inode_is(file->inode, S_IFIFO))
+        status = ERR_NOT_SEEKABLE;
+    else
+        status = ERR_NOT_SUPPORTED;
+    file_unref(file);
+    return status;
+}
+
 enum status sys_umask(struct syscall *call) {
     call->result = __atomic_exchange_n(&LOCAL->handles.umask, (uint32_t)call->arg[0] & 0777, __ATOMIC_RELAXED);
     return OK;
@@ -257,12 +288,40 @@ enum status sys_fchdir(struct syscall *call) {
     return status == OK ? change_directory(inode) : status;
 }
 
+enum status sys_chroot(struct syscall *call) {
+    struct inode *inode;
+    enum status status = path_lookup(AT_FDCWD, call->arg[0], 0, &inode);
+    if (status != OK)
+        return status;
+    if (!inode_is(inode, S_IFDIR))
+        status = ERR_NOT_DIRECTORY;
+    else if (!permitted(inode, MAY_EXECUTE))
+        status = ERR_ACCESS;
+    else if (!identity_is_root())
+        status = ERR_NOT_PERMITTED;
+    struct inode *old = status == OK ? handles_set_root(inode) : inode;
+    if (old != NULL)
+        inode_unref(old);
+    return status;
+}
+
+/* Before a path that does not begin at the caller's root. */
+#define UNREACHABLE       "(unreachable)"
+#define UNREACHABLE_BYTES (sizeof(UNREACHABLE) - 1)
+
 enum status sys_getcwd(struct syscall *call) {
     char *text = NULL, *buffer = local_alloc(PATH_MAX);
     if (buffer == NULL)
         return ERR_NO_MEMORY;
     spin_lock(&names_lock);
-    enum status status = names_path(LOCAL->handles.working_directory, NULL, 0, buffer, PATH_MAX, &text);
+    struct inode *directory = LOCAL->handles.working_directory;
+    enum status status = names_path(directory, NULL, 0, buffer, PATH_MAX, &text);
+    if (status == OK && !names_is_below_root(directory)) {
+        if (text - buffer < (ptrdiff_t)UNREACHABLE_BYTES)
+            status = ERR_RANGE;
+        else
+            text = memcpy(text - UNREACHABLE_BYTES, UNREACHABLE, UNREACHABLE_BYTES);
+    }
     spin_unlock(&names_lock);
     if (status == ERR_RANGE)
         status = ERR_NAME_TOO_LONG;

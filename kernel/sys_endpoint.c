@@ -94,8 +94,7 @@ static enum status make_parcel(const struct syscall *call, const struct ipc_extr
     enum status status = message_alloc(extra->length, &parcel->buffer);
     if (status != OK)
         return status;
-    message_put_words(parcel->buffer, &words);
-    status = message_write(parcel->buffer, (struct message_place){.user = extra->bytes});
+    status = message_write(parcel->buffer, &words, (struct message_place){.user = extra->bytes});
     if (status == OK)
         status = add_files(extra, parcel);
     if (status != OK)
@@ -129,8 +128,8 @@ static enum status take_files(struct ipc_extra *extra, const struct parcel *parc
 }
 
 /*
- * Gives what came to user code. The parcel is not changed. ERR_FAULT: not there; another error: there is no way to take
- * its handles.
+ * Gives what came to user code. ERR_FAULT: not there, and the parcel is as it was; another error: there is no way to
+ * take its handles, or it was lost to another thread that took the memory away.
  */
 static enum status deliver(struct syscall *call, struct ipc_extra *extra, const struct parcel *parcel, uint64_t badge,
                            uint64_t token) {
@@ -139,20 +138,22 @@ static enum status deliver(struct syscall *call, struct ipc_extra *extra, const 
         set_origin(call->frame, badge, token);
         return OK;
     }
+    const struct message_place to = {.user = extra->buffer};
     extra->room = parcel->buffer->length;
-    enum status status = message_read(parcel->buffer, (struct message_place){.user = extra->buffer});
+    enum status status = message_prepare(parcel->buffer, to);
     if (status == OK)
         status = take_files(extra, parcel);
-    if (status == OK && call->frame->r9 != 0) {
-        status = write_extra(call->frame->r9, extra);
-        if (status != OK)
-            close_taken(extra);
-    }
     if (status != OK)
         return status;
-    message_get_words(parcel->buffer, &words);
-    set_registers(call->frame, &words, badge, token);
-    return OK;
+    if (call->frame->r9 != 0)
+        status = write_extra(call->frame->r9, extra);
+    if (status == OK && message_take(parcel->buffer, &words, to) != OK)
+        status = ERR_BROKEN_PIPE;
+    if (status == OK)
+        set_registers(call->frame, &words, badge, token);
+    else
+        close_taken(extra);
+    return status;
 }
 
 static enum status deliver_bits(struct syscall *call, struct ipc_extra *extra, uint64_t bits) {

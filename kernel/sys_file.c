@@ -48,6 +48,27 @@ enum status sys_pwrite64(struct syscall *call) { return move_at(call, TRANSFER_W
 enum status sys_preadv(struct syscall *call) { return move_at(call, TRANSFER_READ, VECTOR_OF_BUFFERS); }
 enum status sys_pwritev(struct syscall *call) { return move_at(call, TRANSFER_WRITE, VECTOR_OF_BUFFERS); }
 
+/* Those whose reads and writes may be had in another way than usual: by waiting less (not here), or more. */
+static enum status move_in_manner(struct syscall *call, enum transfer_direction direction) {
+    enum { RWF_HIPRI = 1, RWF_DSYNC = 2, RWF_SYNC = 4 };
+    const bool at_position = (int64_t)call->arg[3] == -1;
+    if ((uint32_t)call->arg[5] & ~(uint32_t)(RWF_HIPRI | RWF_DSYNC | RWF_SYNC))
+        return ERR_NOT_SUPPORTED;
+    enum status status = at_position ? move(call, direction, VECTOR_OF_BUFFERS, POSITION_OF_FILE)
+                                     : move_at(call, direction, VECTOR_OF_BUFFERS);
+    if (status == OK && direction == TRANSFER_WRITE && ((uint32_t)call->arg[5] & (RWF_DSYNC | RWF_SYNC))) {
+        int64_t done = call->result;
+        status = sys_fsync(call);
+        if (status == ERR_INVALID)
+            status = OK; /* nothing is behind such a file */
+        call->result = done;
+    }
+    return status;
+}
+
+enum status sys_preadv2(struct syscall *call) { return move_in_manner(call, TRANSFER_READ); }
+enum status sys_pwritev2(struct syscall *call) { return move_in_manner(call, TRANSFER_WRITE); }
+
 static uint64_t size_of(const struct file *file) {
     return file->operations->memory ? file_memory(file)->size : file->content_bytes;
 }

@@ -2,7 +2,7 @@
  * The futex system call, robust lists, and what a thread's end does to futexes. No state of its own. Any space; may
  * sleep.
  *
- * Not there: the priority-inheriting operations (ENOSYS), which musl and glibc use for PTHREAD_PRIO_INHERIT alone.
+ * Not there: requeueing to mutexes with priority inheritance (ENOSYS), which no C library of today asks for.
  */
 #include "arch/cpu.h"
 #include "arch/uaccess.h"
@@ -11,6 +11,7 @@
 #include "kernel/signal.h"
 #include "kernel/syscall_table.h"
 #include "kernel/timespec.h"
+#include "mm/heap.h"
 
 enum futex_operation {
     FUTEX_WAIT = 0,
@@ -18,16 +19,17 @@ enum futex_operation {
     FUTEX_REQUEUE = 3,
     FUTEX_CMP_REQUEUE = 4,
     FUTEX_WAKE_OP = 5,
+    FUTEX_LOCK_PI = 6,
+    FUTEX_UNLOCK_PI = 7,
+    FUTEX_TRYLOCK_PI = 8,
     FUTEX_WAIT_BITSET = 9,
     FUTEX_WAKE_BITSET = 10,
+    FUTEX_LOCK_PI2 = 13,
     FUTEX_PRIVATE_FLAG = 128,
     FUTEX_CLOCK_REALTIME = 256,
 };
 
-/* A robust mutex's word, and the list of those that a thread holds. */
-#define FUTEX_WAITERS    0x80000000U
-#define FUTEX_OWNER_DIED 0x40000000U
-#define FUTEX_OWNER_MASK 0x3fffffffU
+/* The list of robust mutexes that a thread holds. */
 enum { ROBUST_LIST_MAX = 2048 };
 
 struct robust_list_head {
@@ -47,7 +49,7 @@ static enum status read_deadline(const struct syscall *call, bool absolute, bool
     if (status != OK)
         return status;
     if (!absolute)
-        *deadline = deadline_after(ns);
+        *deadline = deadline_of_call(ns);
     else if (realtime)
         *deadline = deadline_at_realtime(ns);
     else if (ns < DURATION_MAX)
@@ -67,8 +69,7 @@ static enum status wait_operation(const struct syscall *call, bool private, bool
     do
         status = futex_wait(call->arg[0], private, (uint32_t)call->arg[2], deadline, bits);
     while (status == ERR_RESTART && !signal_pending());
-    /* Started again it would sleep for the whole time once more. */
-    return status == ERR_RESTART && deadline != WAIT_FOREVER ? ERR_INTERRUPTED : status;
+    return deadline_keep(status, deadline);
 }
 
 /* A count as Linux takes it: negative ones mean one for wakes. */
@@ -186,12 +187,20 @@ static enum status wake_operation(struct syscall *call, bool private, uint32_t b
     return status;
 }
 
+/* A LOCK_PI's time is on the wall clock, a LOCK_PI2's on the one it says. */
+static enum status lock_pi_operation(const struct syscall *call, bool private, bool realtime) {
+    uint64_t deadline;
+    enum status status = read_deadline(call, true, realtime, &deadline);
+
+    return status == OK ? futex_lock_pi(call->arg[0], private, deadline, false) : status;
+}
+
 enum status sys_futex(struct syscall *call) {
     uint32_t code = (uint32_t)call->arg[1];
     uint32_t operation = code & ~(uint32_t)(FUTEX_PRIVATE_FLAG | FUTEX_CLOCK_REALTIME);
     bool private = code & FUTEX_PRIVATE_FLAG, realtime = code & FUTEX_CLOCK_REALTIME;
 
-    if (realtime && operation != FUTEX_WAIT_BITSET && operation != FUTEX_WAIT)
+    if (realtime && operation != FUTEX_WAIT_BITSET && operation != FUTEX_WAIT && operation != FUTEX_LOCK_PI2)
         return ERR_NO_SYSCALL;
     switch (operation) {
     case FUTEX_WAIT:
@@ -208,10 +217,76 @@ enum status sys_futex(struct syscall *call) {
         return requeue_operation(call, private, true);
     case FUTEX_WAKE_OP:
         return wake_op_operation(call, private);
+    case FUTEX_LOCK_PI:
+        return lock_pi_operation(call, private, true);
+    case FUTEX_LOCK_PI2:
+        return lock_pi_operation(call, private, realtime);
+    case FUTEX_TRYLOCK_PI:
+        return futex_lock_pi(call->arg[0], private, WAIT_FOREVER, true);
+    case FUTEX_UNLOCK_PI:
+        return futex_unlock_pi(call->arg[0], private);
     default:
         return ERR_NO_SYSCALL;
     }
 }
+
+/* --- futex_waitv -------------------------------------------------------------------------------------------------- */
+
+struct user_waitv {
+    uint64_t value, word;
+    uint32_t flags, reserved;
+};
+enum { FUTEX2_SIZE_U32 = 2, FUTEX2_PRIVATE = 128 };
+enum { WAITV_CLOCK_REALTIME = 0, WAITV_CLOCK_MONOTONIC = 1 };
+
+static enum status decode_waitv(const struct user_waitv *from, struct futex_wanted *out) {
+    if (from->reserved != 0 || (from->flags & ~(uint32_t)FUTEX2_PRIVATE) != FUTEX2_SIZE_U32)
+        return ERR_INVALID;
+    *out = (struct futex_wanted){from->word, (uint32_t)from->value, from->flags & FUTEX2_PRIVATE};
+    return OK;
+}
+
+static enum status read_waitv(vaddr_t from, struct futex_wanted *wanted, unsigned count) {
+    for (unsigned i = 0; i < count; i++) {
+        struct user_waitv each;
+        enum status status = copy_from_user(&each, from + i * sizeof(each), sizeof(each));
+
+        if (status == OK)
+            status = decode_waitv(&each, &wanted[i]);
+        if (status != OK)
+            return status;
+    }
+    return OK;
+}
+
+enum status sys_futex_waitv(struct syscall *call) {
+    const unsigned count = (unsigned)call->arg[1];
+    const uint32_t clock = (uint32_t)call->arg[4];
+    uint64_t deadline = WAIT_FOREVER;
+    unsigned woken = 0;
+    enum status status = OK;
+
+    if (call->arg[2] != 0 || call->arg[1] == 0 || call->arg[1] > FUTEX_WAITV_MAX || call->arg[0] == 0)
+        return ERR_INVALID;
+    if (call->arg[3] != 0) {
+        if (clock != WAITV_CLOCK_REALTIME && clock != WAITV_CLOCK_MONOTONIC)
+            return ERR_INVALID;
+        status = read_deadline(call, true, clock == WAITV_CLOCK_REALTIME, &deadline);
+    }
+    if (status != OK)
+        return status;
+    struct futex_wanted *wanted = local_alloc(count * sizeof(*wanted));
+    if (wanted == NULL)
+        return ERR_NO_MEMORY;
+    status = read_waitv(call->arg[0], wanted, count);
+    if (status == OK)
+        status = futex_wait_any(wanted, count, deadline, &woken);
+    local_free(wanted, count * sizeof(*wanted));
+    call->result = woken;
+    return status;
+}
+
+/* --- Robust lists ------------------------------------------------------------------------------------------------- */
 
 enum status sys_set_robust_list(struct syscall *call) {
     if (call->arg[1] != sizeof(struct robust_list_head))
@@ -233,14 +308,17 @@ enum status sys_get_robust_list(struct syscall *call) {
     return copy_to_user(call->arg[2], &size, sizeof(size));
 }
 
-/* A mutex that the dying thread holds: the next owner learns of it from the word. */
-static void abandon_mutex(vaddr_t word, bool locking) {
+/*
+ * A mutex that the dying thread holds: the next owner learns of it from the word. Who waits for one with priority
+ * inheritance gets it from futex_pi_exit().
+ */
+static void abandon_mutex(vaddr_t word, bool locking, bool inherits) {
     uint32_t self = thread_current()->id, value, old;
     unsigned woken;
 
     if (word % sizeof(uint32_t) != 0 || user_load32(word, &value) != OK)
         return;
-    if (locking && value == 0) { /* died between unlocking and waking */
+    if (locking && !inherits && value == 0) { /* died between unlocking and waking */
         (void)!futex_wake(word, false, 1, FUTEX_ANY_BITS, &woken);
         return;
     }
@@ -248,7 +326,7 @@ static void abandon_mutex(vaddr_t word, bool locking) {
         if (user_compare_exchange32(word, value, (value & FUTEX_WAITERS) | FUTEX_OWNER_DIED, &old) != OK)
             return;
         if (old == value) {
-            if (value & FUTEX_WAITERS)
+            if (value & FUTEX_WAITERS && !inherits)
                 (void)!futex_wake(word, false, 1, FUTEX_ANY_BITS, &woken);
             return;
         }
@@ -257,8 +335,8 @@ static void abandon_mutex(vaddr_t word, bool locking) {
 }
 
 /*
- * The list is in user memory and may be anything: at most ROBUST_LIST_MAX entries are followed. Bit 0 marks PI
- * mutexes.
+ * The list is in user memory and may be anything: at most ROBUST_LIST_MAX entries are followed. Bit 0 marks mutexes
+ * with priority inheritance.
  */
 static void abandon_robust_list(vaddr_t list) {
     struct robust_list_head head;
@@ -270,14 +348,14 @@ static void abandon_robust_list(vaddr_t list) {
         uint64_t next;
         bool readable = copy_from_user(&next, entry & ~1UL, sizeof(next)) == OK;
 
-        if (!(entry & 1) && (entry & ~1UL) != pending)
-            abandon_mutex((entry & ~1UL) + (uint64_t)head.word_offset, false);
+        if ((entry & ~1UL) != pending)
+            abandon_mutex((entry & ~1UL) + (uint64_t)head.word_offset, false, entry & 1);
         if (!readable)
-            return;
+            break;
         entry = next;
     }
-    if (pending != 0 && !(head.pending & 1))
-        abandon_mutex(pending + (uint64_t)head.word_offset, true);
+    if (pending != 0)
+        abandon_mutex(pending + (uint64_t)head.word_offset, true, head.pending & 1);
 }
 
 void futex_thread_exit(void) {
@@ -292,6 +370,7 @@ void futex_thread_exit(void) {
     local->clear_child_tid = local->robust_list = 0;
     if (list != 0)
         abandon_robust_list(list);
+    futex_pi_exit();
     /* Without another thread in the user half nobody can be waiting, and the page need not be copied. */
     if (tid_word == 0 || (process->thread_count == 1 && process->user_space->refs == 1))
         return;

@@ -75,6 +75,7 @@ enum status sys_setsid(struct syscall *call) {
     bool irq = spin_lock_irq(&processes_lock);
     if (!group_exists(self->id, 0)) {
         self->session = self->group = self->id;
+        self->no_terminal = false;
         call->result = self->id;
         status = OK;
     }

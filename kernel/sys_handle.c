@@ -5,6 +5,7 @@
  */
 #include "arch/uaccess.h"
 #include "kernel/file_abi.h"
+#include "kernel/memfd.h"
 #include "kernel/open_file.h"
 #include "kernel/pipe.h"
 #include "kernel/record_lock.h"
@@ -90,6 +91,10 @@ static enum status control_file(struct file *file, int command, uint64_t argumen
         return pipe_set_capacity(file, argument, result);
     case F_GETPIPE_SZ:
         return pipe_capacity(file, result);
+    case F_ADD_SEALS:
+        return memfd_add_seals(file, argument);
+    case F_GET_SEALS:
+        return memfd_seals(file, result);
     default:
         return ERR_INVALID;
     }

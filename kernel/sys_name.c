@@ -1,5 +1,5 @@
 /*
- * System calls that change the name tree: mkdir, rmdir, unlink, link, symlink, rename; and readlink.
+ * System calls that change the name tree: mkdir, mknod, rmdir, unlink, link, symlink, rename; and readlink.
  *
  * Each copies its paths, then walks and changes the tree in one stretch under names_lock, or has a file server change
  * it; what loses its name is dropped after. Locks: names_lock. Runs in the caller's space.
@@ -8,6 +8,7 @@
 #include "kernel/local.h"
 #include "kernel/name_change.h"
 #include "kernel/path.h"
+#include "kernel/procfs.h"
 #include "kernel/string.h"
 #include "kernel/syscall_table.h"
 #include "mm/heap.h"
@@ -44,6 +45,29 @@ enum status sys_mkdir(struct syscall *call) { return make_directory(AT_FDCWD, ca
 
 enum status sys_mkdirat(struct syscall *call) {
     return make_directory((int)call->arg[0], call->arg[1], (uint32_t)call->arg[2]);
+}
+
+/* Devices are made by the kernel alone. */
+static enum status make_node(int dirfd, vaddr_t address, uint32_t mode) {
+    const uint32_t type = (mode & S_IFMT) == 0 ? S_IFREG : mode & S_IFMT;
+    switch (type) {
+    case S_IFREG:
+    case S_IFIFO:
+    case S_IFSOCK:
+        return make(dirfd, address, type | (mode & S_PERMISSIONS & ~LOCAL->handles.umask), NULL);
+    case S_IFCHR:
+    case S_IFBLK:
+    case S_IFDIR:
+        return ERR_NOT_PERMITTED;
+    default:
+        return ERR_INVALID;
+    }
+}
+
+enum status sys_mknod(struct syscall *call) { return make_node(AT_FDCWD, call->arg[0], (uint32_t)call->arg[1]); }
+
+enum status sys_mknodat(struct syscall *call) {
+    return make_node((int)call->arg[0], call->arg[1], (uint32_t)call->arg[2]);
 }
 
 static enum status remove_name(int dirfd, vaddr_t address, bool directory) {
@@ -194,7 +218,8 @@ static enum status read_link(int dirfd, vaddr_t address, vaddr_t to, int64_t siz
         if (status == OK && !inode_is(inode, S_IFLNK))
             status = empty ? ERR_NO_ENTRY : ERR_INVALID;
         if (status == OK)
-            length = strlcpy(copy, link_target(inode), PATH_MAX);
+            length = is_handle_link(inode) ? handle_link_text(inode, copy, PATH_MAX)
+                                           : strlcpy(copy, link_target(inode), PATH_MAX);
         if (status == OK && length == 0)
             status = ERR_NO_ENTRY;
         spin_unlock(&names_lock);

@@ -15,7 +15,13 @@
 /* The file behind a descriptor that is on a memory object, with a reference. As handle_get_kind(). */
 static enum status get_memory(int fd, uint32_t rights, struct file **out) {
     enum status status = handle_get(fd, out);
-    return status == OK ? file_expect(*out, (*out)->operations->memory, rights) : status;
+    if (status != OK)
+        return status;
+    bool of_kind = (*out)->operations->memory;
+    /* What can be sealed is written to by those only who look at the seals. */
+    if (of_kind && rights & RIGHT_WRITE && file_memory(*out)->seals)
+        of_kind = false;
+    return file_expect(*out, of_kind, rights);
 }
 
 static enum status create_plain(uint64_t size, struct memory_object **out) {

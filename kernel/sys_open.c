@@ -5,11 +5,13 @@
  * open a file for writing only gets no windows on it (regular_file.c).
  * Locks: names_lock for the walk and for making the file. Runs in the caller's space.
  */
+#include "kernel/inotify.h"
 #include "kernel/local.h"
 #include "kernel/mount.h"
 #include "kernel/name_change.h"
 #include "kernel/path.h"
 #include "kernel/permission.h"
+#include "kernel/procfs.h"
 #include "kernel/syscall_table.h"
 
 /* What `walk` found may be opened like that. */
@@ -21,7 +23,7 @@ static enum status check_open(const struct inode *inode, uint32_t flags, bool sl
         return ERR_IS_DIRECTORY;
     if ((flags & O_DIRECTORY) && !directory)
         return ERR_NOT_DIRECTORY;
-    if (inode_is(inode, S_IFLNK) && !(flags & O_PATH))
+    if (inode_is(inode, S_IFLNK) && !(flags & O_PATH) && (!is_handle_link(inode) || (flags & O_NOFOLLOW)))
         return ERR_TOO_MANY_SYMLINKS;
     if (directory && !(flags & O_PATH) && ((flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC)))
         return ERR_IS_DIRECTORY;
@@ -86,14 +88,37 @@ static enum status find_or_make(struct path *path, uint32_t flags, uint32_t mode
     return status;
 }
 
+/* A file without a name on the disk of the directory that the path leads to: O_TMPFILE. */
+static enum status make_nameless(struct path *path, uint32_t flags, uint32_t mode, struct inode **out) {
+    const uint32_t type = S_IFREG | (mode & S_PERMISSIONS & ~LOCAL->handles.umask);
+    struct inode *directory;
+    spin_lock(&names_lock);
+    enum status status = path_find(path, flags & O_NOFOLLOW ? 0 : WALK_FOLLOW, &directory);
+    if (status == OK && !inode_is(directory, S_IFDIR))
+        status = ERR_NOT_DIRECTORY;
+    if (status == OK)
+        status = change_make_nameless(directory, type, !(flags & O_EXCL), out);
+    spin_unlock(&names_lock);
+    return status == ERR_NO_MEMORY ? ERR_NO_SPACE : status;
+}
+
+static void tell_opened(const struct file *file, bool truncated) {
+    if (!inotify_watched() || (file->flags & O_PATH))
+        return;
+    if (truncated && file->operations == &regular_operations)
+        inotify_tell(file->inode, IN_MODIFY);
+    inotify_tell(file->inode, IN_OPEN);
+}
+
 static enum status open_path(struct path *path, uint32_t flags, uint32_t mode, int64_t *result) {
     struct inode *inode;
     struct file *file;
-    bool created;
+    bool created = true;
     int fd = 0;
     if (handles_exhausted())
         return ERR_TOO_MANY_HANDLES;
-    enum status status = find_or_make(path, flags, mode, &inode, &created);
+    enum status status = flags & O_TMPFILE ? make_nameless(path, flags, mode, &inode)
+                                           : find_or_make(path, flags, mode, &inode, &created);
     if (status != OK)
         return status;
     if ((flags & O_TRUNC) && !created && inode->operations == &regular_operations)
@@ -104,6 +129,8 @@ static enum status open_path(struct path *path, uint32_t flags, uint32_t mode, i
     if (status != OK)
         return status;
     status = handle_install(file, 0, flags & O_CLOEXEC, &fd);
+    if (status == OK)
+        tell_opened(file, (flags & O_TRUNC) && !created);
     file_unref(file);
     *result = fd;
     return status;
@@ -113,8 +140,8 @@ static enum status open_at(int dirfd, vaddr_t address, uint32_t flags, uint32_t 
     struct path path;
     if (flags & O_PATH)
         flags &= O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
-    if (flags & O_TMPFILE)
-        return ERR_NOT_SUPPORTED;
+    if ((flags & O_TMPFILE) && (!(flags & O_DIRECTORY) || (flags & O_ACCMODE) == O_RDONLY))
+        return ERR_INVALID;
     if ((flags & O_CREAT) && (flags & O_DIRECTORY))
         return ERR_INVALID;
     enum status status = path_begin(&path, dirfd, address, 0);

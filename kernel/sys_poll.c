@@ -10,6 +10,7 @@
 #include "kernel/signal.h"
 #include "kernel/syscall_table.h"
 #include "kernel/time.h"
+#include "kernel/timespec.h"
 #include "mm/heap.h"
 
 #define POLLFDS_FEW 16U /* that many stay on the stack */
@@ -20,11 +21,6 @@ struct linux_pollfd {
 };
 
 /* Time limits. */
-
-static uint64_t deadline_after(uint64_t nanoseconds) {
-    uint64_t now = time_monotonic(), deadline;
-    return __builtin_add_overflow(now, nanoseconds, &deadline) ? WAIT_FOREVER : deadline;
-}
 
 static enum status to_nanoseconds(int64_t seconds, int64_t fraction, uint64_t unit, uint64_t *nanoseconds) {
     if (seconds < 0 || fraction < 0 || (uint64_t)fraction >= NS_PER_SECOND / unit)
@@ -72,12 +68,11 @@ static enum status set_mask(vaddr_t address, uint64_t size) {
     return status;
 }
 
-/* A wait's end as the call's: time out is an answer, and a signal ends the call whatever SA_RESTART says. */
-static enum status end_of_wait(enum status status) {
-    if (status == ERR_TIMED_OUT)
-        return OK;
-    return status == ERR_RESTART ? ERR_INTERRUPTED : status;
-}
+/*
+ * A wait's end as the call's: time out is an answer. (A handler ends the call whatever SA_RESTART says, as
+ * signal_deliver.c knows. Without one it goes on: poll() with its deadline, the others with what they say is left.)
+ */
+static enum status end_of_wait(enum status status) { return status == ERR_TIMED_OUT ? OK : status; }
 
 /* poll */
 
@@ -139,8 +134,8 @@ static enum status poll_until(vaddr_t address, uint64_t count, uint64_t deadline
 
 enum status sys_poll(struct syscall *call) {
     int32_t milliseconds = (int32_t)call->arg[2];
-    uint64_t deadline = milliseconds < 0 ? WAIT_FOREVER : deadline_after((uint64_t)milliseconds * 1000000);
-    return poll_until(call->arg[0], (uint32_t)call->arg[1], deadline, &call->result);
+    uint64_t deadline = milliseconds < 0 ? WAIT_FOREVER : deadline_of_call((uint64_t)milliseconds * 1000000);
+    return deadline_keep(poll_until(call->arg[0], (uint32_t)call->arg[1], deadline, &call->result), deadline);
 }
 
 enum status sys_ppoll(struct syscall *call) {

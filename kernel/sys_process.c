@@ -4,6 +4,7 @@
 #include "arch/cpu.h"
 #include "arch/uaccess.h"
 #include "arch/user_segments.h"
+#include "kernel/pidfd.h"
 #include "kernel/process.h"
 #include "kernel/rusage.h"
 #include "kernel/signal_abi.h"
@@ -19,7 +20,7 @@ enum wait_flags {
 };
 #define WAIT_THREAD_FLAGS 0xe0000000U /* __WNOTHREAD, __WALL, __WCLONE */
 
-enum { P_ALL, P_PID, P_PGID };
+enum { P_ALL, P_PID, P_PGID, P_PIDFD };
 
 /* wait4's encoding of an exit. */
 static int exit_status(uint64_t code) { return (int)(code & 0xff) << 8; }
@@ -28,13 +29,26 @@ enum status sys_exit(struct syscall *call) { thread_exit(exit_status(call->arg[0
 
 enum status sys_exit_group(struct syscall *call) { process_exit(exit_status(call->arg[0])); }
 
+static enum status usage_to_user(vaddr_t to, const struct wait_result *result) {
+    const struct usage usage = {
+        .cpu_time = result->cpu_time, .pages = result->peak_resident, .faults = result->page_faults};
+    return rusage_to_user(to, &usage);
+}
+
 enum status sys_wait4(struct syscall *call) {
-    uint32_t options = (uint32_t)call->arg[2];
+    const uint32_t options = (uint32_t)call->arg[2];
     struct wait_result result = {0};
 
     if (options & ~(WNOHANG | WUNTRACED | WCONTINUED | WAIT_THREAD_FLAGS))
         return ERR_INVALID;
-    enum status status = process_wait((int32_t)call->arg[0], options & WNOHANG, false, &result);
+    if ((int32_t)call->arg[0] == INT32_MIN)
+        return ERR_NO_PROCESS;
+    const struct wait_request request = {.which = (int32_t)call->arg[0],
+                                         .exited = true,
+                                         .stopped = options & WUNTRACED,
+                                         .continued = options & WCONTINUED,
+                                         .no_hang = options & WNOHANG};
+    enum status status = process_wait(&request, &result);
     if (status != OK)
         return status;
     call->result = result.pid;
@@ -42,7 +56,7 @@ enum status sys_wait4(struct syscall *call) {
         return OK;
     if (call->arg[1] != 0 && (status = copy_to_user(call->arg[1], &result.status, sizeof(int))) != OK)
         return status;
-    return call->arg[3] != 0 ? rusage_to_user(call->arg[3], result.cpu_time) : OK;
+    return call->arg[3] != 0 ? usage_to_user(call->arg[3], &result) : OK;
 }
 
 /* process_wait's way to name children. */
@@ -62,32 +76,74 @@ static enum status which_children(uint64_t kind, int32_t id, int64_t *which) {
     }
 }
 
+/* The child that a descriptor names; one that does not block says EAGAIN where another waits. */
+static enum status which_child(uint64_t fd, struct wait_request *request, bool *answers_at_once) {
+    uint32_t id;
+    bool nonblock;
+    if ((int32_t)fd < 0)
+        return ERR_INVALID;
+    enum status status = pidfd_process((int)fd, &id, &nonblock);
+    if (status != OK)
+        return status;
+    if (id == 0)
+        return ERR_NO_CHILD;
+    *answers_at_once = nonblock && !request->no_hang;
+    request->no_hang |= nonblock;
+    request->which = id;
+    return OK;
+}
+
+/* Linux's si_code and si_status for wait4's encoding. */
+static void describe_end(int status, struct signal_info *info) {
+    const int low = status & 0x7f;
+
+    if (status == 0xffff) {
+        info->code = CLD_CONTINUED;
+        info->sender.status = SIGCONT;
+    } else if ((status & 0xff) == 0x7f) {
+        info->code = CLD_STOPPED;
+        info->sender.status = status >> 8 & 0xff;
+    } else {
+        info->code = low != 0 ? CLD_KILLED : CLD_EXITED;
+        info->sender.status = low != 0 ? low : status >> 8 & 0xff;
+    }
+}
+
 static enum status child_info_to_user(vaddr_t to, const struct wait_result *result) {
     struct signal_info info = {0};
-    int terminated_by = result->status & 0x7f;
 
     if (result->pid != 0) {
         info.number = SIGCHLD;
-        info.code = terminated_by != 0 ? CLD_KILLED : CLD_EXITED;
         info.sender.pid = (int32_t)result->pid;
-        info.sender.status = terminated_by != 0 ? terminated_by : result->status >> 8 & 0xff;
+        info.sender.uid = result->uid;
+        describe_end(result->status, &info);
     }
     return copy_to_user(to, &info, sizeof(info));
 }
 
 enum status sys_waitid(struct syscall *call) {
-    uint32_t options = (uint32_t)call->arg[3];
+    const uint32_t options = (uint32_t)call->arg[3];
+    struct wait_request request = {.exited = options & WEXITED,
+                                   .stopped = options & WUNTRACED,
+                                   .continued = options & WCONTINUED,
+                                   .no_hang = options & WNOHANG,
+                                   .leave = options & WNOWAIT};
     struct wait_result result = {0};
-    int64_t which;
     enum status status;
 
     if ((options & ~(WNOHANG | WUNTRACED | WEXITED | WCONTINUED | WNOWAIT | WAIT_THREAD_FLAGS)) ||
         !(options & (WEXITED | WUNTRACED | WCONTINUED)))
         return ERR_INVALID;
-    if ((status = which_children(call->arg[0], (int32_t)call->arg[1], &which)) != OK ||
-        (status = process_wait(which, options & WNOHANG, options & WNOWAIT, &result)) != OK)
+    bool answers_at_once = false;
+    if ((uint32_t)call->arg[0] == P_PIDFD)
+        status = which_child(call->arg[1], &request, &answers_at_once);
+    else
+        status = which_children(call->arg[0], (int32_t)call->arg[1], &request.which);
+    if (status != OK || (status = process_wait(&request, &result)) != OK)
         return status;
-    if (call->arg[4] != 0 && (status = rusage_to_user(call->arg[4], result.cpu_time)) != OK)
+    if (answers_at_once && result.pid == 0)
+        return ERR_WOULD_BLOCK;
+    if (call->arg[4] != 0 && (status = usage_to_user(call->arg[4], &result)) != OK)
         return status;
     return call->arg[2] != 0 ? child_info_to_user(call->arg[2], &result) : OK;
 }

@@ -1,5 +1,5 @@
 /*
- * Scheduling as far as programs see it. There is one class, with nice values. No state. Any space; may sleep.
+ * Scheduling as far as programs see it, but policies (sys_sched_policy.c). No state. Any space; may sleep.
  */
 #include "arch/cpu.h"
 #include "arch/smp.h"
@@ -89,7 +89,7 @@ static bool is_named(const struct thread *thread, uint64_t which, uint32_t id) {
     case PRIO_PGRP:
         return thread->process->group == (id == 0 ? process_current()->group : id);
     default:
-        return thread->process->uid == (id == 0 ? process_current()->uid : id);
+        return thread->process->user.real == (id == 0 ? process_current()->user.real : id);
     }
 }
 
@@ -124,12 +124,12 @@ static enum status least(struct thread *thread, int *nice) {
 
 /* As Linux: more urgent only for the superuser, and of others only one's own. */
 static enum status set(struct thread *thread, int *nice) {
-    const uint32_t uid = process_current()->uid;
-    if (uid != 0 && uid != thread->process->uid)
+    const uint32_t uid = process_current()->user.effective;
+    if (uid != 0 && uid != thread->process->user.real && uid != thread->process->user.effective)
         return ERR_NOT_PERMITTED;
-    if (uid != 0 && *nice < thread->nice)
+    if (uid != 0 && *nice < thread->nice && !limits_permit_nice(thread->process, *nice))
         return ERR_ACCESS;
-    thread_set_nice(thread, *nice);
+    thread_set_policy(thread, thread->policy, thread->realtime_priority, *nice);
     return OK;
 }
 

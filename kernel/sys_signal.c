@@ -31,7 +31,10 @@ enum status sys_rt_sigaction(struct syscall *call) {
     uint64_t number = call->arg[0];
     vaddr_t new_at = call->arg[1], old_at = call->arg[2];
     struct signal_action new = {0}, old;
+    struct list forgotten;
     enum status status;
+
+    list_init(&forgotten);
 
     if (number < 1 || number > SIGNAL_MAX || call->arg[3] != SIGNAL_SET_BYTES)
         return ERR_INVALID;
@@ -49,9 +52,10 @@ enum status sys_rt_sigaction(struct syscall *call) {
     if (new_at != 0)
         signal_action_set((int)number, &new);
     if (new_at != 0 && ignores(&new, number))
-        signal_forget_pending((int)number);
+        signal_forget_pending((int)number, &forgotten);
     spin_unlock(&process->signal_lock);
     spin_unlock_irq(&processes_lock, irq);
+    queued_signals_free(&forgotten);
     return old_at != 0 ? copy_to_user(old_at, &old, sizeof(old)) : OK;
 }
 

@@ -3,13 +3,17 @@
  *
  * Locks: names_lock while an inode is read by path. Runs in the caller's space. All of it is metadata.
  */
+#include "arch/cpu.h"
 #include "arch/uaccess.h"
 #include "kernel/fs_call.h"
 #include "kernel/mount.h"
 #include "kernel/node.h"
 #include "kernel/path.h"
 #include "kernel/permission.h"
+#include "kernel/procfs.h"
+#include "kernel/space.h"
 #include "kernel/syscall_table.h"
+#include "kernel/thread.h"
 #include "mm/frame.h"
 #include "mm/object.h"
 
@@ -40,21 +44,44 @@ static enum status ask_and_stat(struct inode *inode, struct linux_stat *stat) {
     return status;
 }
 
-static enum status stat_path(int dirfd, vaddr_t address, vaddr_t to, unsigned flags) {
+/* What a handle of the caller's is on, when a link of /proc led there. */
+static enum status stat_handle_link(const struct inode *link, struct linux_stat *stat) {
+    struct inode *inode;
+    enum status status = handle_link_follow(link, &inode);
+    if (status != OK)
+        return status;
+    if (attributes_known(inode))
+        inode_stat(inode, stat);
+    else
+        status = ask_and_stat(inode, stat);
+    spin_unlock(&names_lock);
+    inode_unref(inode);
+    spin_lock(&names_lock);
+    return status;
+}
+
+static enum status get_stat(int dirfd, vaddr_t address, unsigned flags, struct linux_stat *stat) {
     struct path path;
     struct inode *inode;
-    struct linux_stat stat;
     enum status status = path_begin(&path, dirfd, address, flags);
     if (status != OK)
         return status;
     spin_lock(&names_lock);
     status = path_find(&path, flags & AT_SYMLINK_NOFOLLOW ? 0 : WALK_FOLLOW, &inode);
-    if (status == OK && attributes_known(inode))
-        inode_stat(inode, &stat);
+    if (status == OK && is_handle_link(inode) && !(flags & AT_SYMLINK_NOFOLLOW))
+        status = stat_handle_link(inode, stat);
+    else if (status == OK && attributes_known(inode))
+        inode_stat(inode, stat);
     else if (status == OK)
-        status = ask_and_stat(inode, &stat);
+        status = ask_and_stat(inode, stat);
     spin_unlock(&names_lock);
     path_end(&path);
+    return status;
+}
+
+static enum status stat_path(int dirfd, vaddr_t address, vaddr_t to, unsigned flags) {
+    struct linux_stat stat;
+    enum status status = get_stat(dirfd, address, flags, &stat);
     return status == OK ? copy_to_user(to, &stat, sizeof(stat)) : status;
 }
 
@@ -91,8 +118,8 @@ enum status sys_newfstatat(struct syscall *call) {
     return stat_path((int)call->arg[0], call->arg[1], call->arg[2], flags);
 }
 
-/* By the real ids, which are the effective ones. */
-static enum status check_access(int dirfd, vaddr_t address, unsigned mode, unsigned flags) {
+/* By the ids that permissions are judged by meanwhile. */
+static enum status check_access_now(int dirfd, vaddr_t address, unsigned mode, unsigned flags) {
     struct path path;
     struct inode *inode;
     if ((mode & ~ACCESS_ALL) || (flags & ~(AT_EACCESS | AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)))
@@ -111,6 +138,78 @@ static enum status check_access(int dirfd, vaddr_t address, unsigned mode, unsig
     return status;
 }
 
+/* --- statx -------------------------------------------------------------------------------------------------------- */
+
+#define STATX_BASIC_STATS  0x7ffU
+#define STATX_RESERVED     0x80000000U
+#define AT_STATX_SYNC_TYPE 0x6000U /* how fresh it must be: what is known here is */
+
+struct statx_time {
+    int64_t seconds;
+    uint32_t nanoseconds;
+    int32_t unused;
+};
+
+struct linux_statx {
+    uint32_t mask, block_size;
+    uint64_t attributes;
+    uint32_t links, uid, gid;
+    uint16_t mode, unused;
+    uint64_t inode, size, blocks, attributes_mask;
+    struct statx_time accessed, born, changed, modified;
+    uint32_t number_major, number_minor, device_major, device_minor;
+    uint64_t more[14];
+};
+_Static_assert(sizeof(struct linux_statx) == 256, "what programs allocate");
+
+static struct statx_time statx_time(struct linux_timespec time) {
+    return (struct statx_time){.seconds = time.seconds, .nanoseconds = (uint32_t)time.nanoseconds};
+}
+
+/* The two halves of a device's number, as glibc's makedev() puts them together. */
+static uint32_t device_major(uint64_t device) {
+    return (uint32_t)((device >> 8 & 0xfff) | (device >> 32 & 0xfffff000));
+}
+static uint32_t device_minor(uint64_t device) { return (uint32_t)((device & 0xff) | (device >> 12 & 0xffffff00)); }
+
+enum status sys_statx(struct syscall *call) {
+    const unsigned flags = (unsigned)call->arg[2], mask = (unsigned)call->arg[3];
+    struct linux_stat stat;
+    if ((flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | AT_NO_AUTOMOUNT | AT_STATX_SYNC_TYPE)) ||
+        (flags & AT_STATX_SYNC_TYPE) == AT_STATX_SYNC_TYPE || (mask & STATX_RESERVED))
+        return ERR_INVALID;
+    enum status status = get_stat((int)call->arg[0], call->arg[1], flags & ~AT_STATX_SYNC_TYPE, &stat);
+    if (status != OK)
+        return status;
+    const struct linux_statx answer = {
+        .mask = STATX_BASIC_STATS,
+        .block_size = (uint32_t)stat.block_size,
+        .links = (uint32_t)stat.links,
+        .uid = stat.uid,
+        .gid = stat.gid,
+        .mode = (uint16_t)stat.mode,
+        .inode = stat.inode,
+        .size = (uint64_t)stat.size,
+        .blocks = (uint64_t)stat.blocks,
+        .accessed = statx_time(stat.accessed),
+        .changed = statx_time(stat.changed),
+        .modified = statx_time(stat.modified),
+        .number_major = device_major(stat.device_number),
+        .number_minor = device_minor(stat.device_number),
+        .device_major = device_major(stat.device),
+        .device_minor = device_minor(stat.device),
+    };
+    return copy_to_user(call->arg[4], &answer, sizeof(answer));
+}
+
+/* By the real ids, but for AT_EACCESS. */
+static enum status check_access(int dirfd, vaddr_t address, unsigned mode, unsigned flags) {
+    thread_current()->by_real_ids = !(flags & AT_EACCESS);
+    enum status status = check_access_now(dirfd, address, mode, flags);
+    thread_current()->by_real_ids = false;
+    return status;
+}
+
 enum status sys_access(struct syscall *call) { return check_access(AT_FDCWD, call->arg[0], (unsigned)call->arg[1], 0); }
 
 enum status sys_faccessat(struct syscall *call) {
@@ -123,10 +222,7 @@ enum status sys_faccessat2(struct syscall *call) {
 
 static enum status store_served(struct inode *inode, vaddr_t to) {
     struct fs_space space = {0};
-    struct fs_call call = {.op = FS_STATFS, .request.node = inode->number, .data = &space, .room = sizeof(space)};
-    enum status status = fs_call(inode->mount, &call);
-    if (status == OK && call.room != sizeof(space))
-        status = ERR_IO;
+    enum status status = space_ask(inode, &space);
     if (status != OK)
         return status;
     const struct linux_statfs answer = {

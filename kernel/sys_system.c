@@ -1,24 +1,20 @@
 /*
- * The machine as a whole: its name, its memory, its end. Read-only data; no locks. Any space; may sleep.
+ * The machine as a whole: its name, its memory, its end. Its name may be read while it is written. No locks. Any
+ * space; may sleep.
  */
 #include "arch/cpu.h"
 #include "arch/uaccess.h"
 #include "drivers/power.h"
 #include "kernel/print.h"
 #include "kernel/process.h"
+#include "kernel/string.h"
 #include "kernel/syscall_table.h"
+#include "kernel/system_name.h"
 #include "kernel/time.h"
 #include "mm/frame.h"
 
-enum { NAME_BYTES = 65 };
-
-struct utsname {
-    char system[NAME_BYTES], node[NAME_BYTES], release[NAME_BYTES], version[NAME_BYTES], machine[NAME_BYTES],
-        domain[NAME_BYTES];
-};
-
 /* "Linux", because that is the interface: programs and their build scripts ask for it. */
-static const struct utsname system_name = {
+struct system_name system_name = {
     .system = "Linux",
     .node = "penumbra",
     .release = "6.1.0-penumbra",
@@ -27,7 +23,25 @@ static const struct utsname system_name = {
     .domain = "(none)",
 };
 
+/* Another name of the machine: by this call root publishes it. */
+static enum status set_name(char name[SYSTEM_NAME_BYTES], const struct syscall *call) {
+    char text[SYSTEM_NAME_BYTES] = "";
+    const int64_t length = (int32_t)call->arg[1];
+    if (!identity_is_root())
+        return ERR_NOT_PERMITTED;
+    if (length < 0 || length >= SYSTEM_NAME_BYTES)
+        return ERR_INVALID;
+    enum status status = copy_from_user(text, call->arg[0], (size_t)length);
+    if (status == OK)
+        memcpy(name, text, SYSTEM_NAME_BYTES);
+    return status;
+}
+
 enum status sys_uname(struct syscall *call) { return copy_to_user(call->arg[0], &system_name, sizeof(system_name)); }
+
+enum status sys_sethostname(struct syscall *call) { return set_name(system_name.node, call); }
+
+enum status sys_setdomainname(struct syscall *call) { return set_name(system_name.domain, call); }
 
 struct sysinfo {
     int64_t uptime;
@@ -67,7 +81,7 @@ static bool second_magic_ok(uint32_t magic) {
 }
 
 enum status sys_reboot(struct syscall *call) {
-    if (process_current()->uid != 0)
+    if (!identity_is_root())
         return ERR_NOT_PERMITTED;
     if ((uint32_t)call->arg[0] != REBOOT_MAGIC || !second_magic_ok((uint32_t)call->arg[1]))
         return ERR_INVALID;

@@ -6,11 +6,13 @@
  * do. Locks: see terminal.c. Runs in the caller's space.
  */
 #include "arch/uaccess.h"
+#include "boot/boot_info.h"
 #include "drivers/screen.h"
 #include "kernel/authority.h"
 #include "kernel/endpoint.h"
 #include "kernel/open_file.h"
 #include "kernel/print.h"
+#include "kernel/pty.h"
 #include "kernel/string.h"
 #include "kernel/syscall_table.h"
 #include "kernel/terminal.h"
@@ -83,9 +85,14 @@ enum status sys_terminal_open(struct syscall *call) {
     enum status status = get(call, RIGHT_CALL, &file);
     if (status != OK)
         return status;
-    status = file_create_on(&terminal_operations, file->target, RIGHT_READ | RIGHT_WRITE | RIGHT_TRANSFER, &opened);
-    if (status == OK)
-        terminal_ref(terminal_of(file));
+    status = terminal_enter(terminal_of(file));
+    if (status == OK) {
+        status = file_create_on(&terminal_operations, file->target, RIGHT_READ | RIGHT_WRITE | RIGHT_TRANSFER, &opened);
+        if (status == OK)
+            terminal_ref(terminal_of(file));
+        else
+            terminal_leave(terminal_of(file));
+    }
     file_unref(file);
     return status == OK ? handle_publish(opened, &call->result) : status;
 }
@@ -95,9 +102,9 @@ enum status sys_terminal_events(struct syscall *call) {
     enum status status = get(call, RIGHT_RECEIVE, &file);
     if (status != OK)
         return status;
-    terminal_set_events(terminal_of(file), (uint32_t)call->arg[1]);
+    status = terminal_set_events(terminal_of(file), (uint32_t)call->arg[1]);
     file_unref(file);
-    return OK;
+    return status;
 }
 
 enum status sys_terminal_signal(struct syscall *call) {
@@ -126,6 +133,18 @@ enum status sys_terminal_state(struct syscall *call) {
     return OK;
 }
 
+enum status sys_terminal_ptys(struct syscall *call) {
+    struct endpoint *endpoint;
+    enum status status = authority_check((int)call->arg[0], RIGHT_NAMESPACE);
+    if (status == OK)
+        status = endpoint_get((int)call->arg[1], RIGHT_CALL, &endpoint, NULL);
+    if (status != OK)
+        return status;
+    status = pty_attach(endpoint);
+    endpoint_unref(endpoint);
+    return status;
+}
+
 static enum status show(vaddr_t from, size_t bytes) {
     char text[SHOWN_AT_ONCE];
     enum status status = OK;
@@ -150,6 +169,33 @@ enum status sys_terminal_show(struct syscall *call) {
         status = ERR_FAULT;
     else
         status = show(call->arg[1], call->arg[2]);
+    file_unref(file);
+    return status;
+}
+
+enum status sys_terminal_screen(struct syscall *call) {
+    struct file *file;
+    enum status status = get(call, RIGHT_RECEIVE, &file);
+    if (status != OK)
+        return status;
+    const struct boot_framebuffer *framebuffer = screen_framebuffer();
+    if (!terminal_of(file)->is_console || framebuffer == NULL) {
+        file_unref(file);
+        return ERR_NO_DEVICE_ADDRESS;
+    }
+    const struct terminal_screen screen = {
+        .address = framebuffer->phys,
+        .width = framebuffer->width,
+        .height = framebuffer->height,
+        .pitch = framebuffer->pitch,
+        .bits_per_pixel = framebuffer->bits_per_pixel,
+        .red_position = framebuffer->red_position,
+        .green_position = framebuffer->green_position,
+        .blue_position = framebuffer->blue_position,
+    };
+    status = copy_to_user(call->arg[1], &screen, sizeof(screen));
+    if (status == OK && call->arg[2])
+        screen_leave_to_server(true);
     file_unref(file);
     return status;
 }

@@ -3,6 +3,7 @@
  */
 #include "arch/cpu.h"
 #include "arch/uaccess.h"
+#include "kernel/cpu_timer.h"
 #include "kernel/process.h"
 #include "kernel/process_times.h"
 #include "kernel/signal.h"
@@ -25,12 +26,21 @@ enum clock {
 
 enum { TIMER_ABSTIME = 1 };
 
+static enum status clock_of_cpu_time(uint64_t clock, uint64_t *ns) {
+    struct cpu_clock which;
+    enum status status = cpu_clock_find(clock, &which);
+
+    return status != OK || cpu_time_of(which.id, which.of_thread, ns) ? status : ERR_INVALID;
+}
+
 static enum status read_clock(uint64_t clock, uint64_t *ns) {
     switch ((uint32_t)clock) {
     case CLOCK_REALTIME:
     case CLOCK_REALTIME_COARSE:
-    case CLOCK_TAI:
         *ns = time_realtime();
+        return OK;
+    case CLOCK_TAI:
+        *ns = time_tai();
         return OK;
     case CLOCK_MONOTONIC:
     case CLOCK_MONOTONIC_RAW:
@@ -44,8 +54,8 @@ static enum status read_clock(uint64_t clock, uint64_t *ns) {
     case CLOCK_THREAD_CPUTIME_ID:
         *ns = thread_cpu_time();
         return OK;
-    default: /* other processes' clocks, too */
-        return ERR_INVALID;
+    default:
+        return clock_of_cpu_time(clock, ns);
     }
 }
 
@@ -85,7 +95,7 @@ enum status sys_time(struct syscall *call) {
     return call->arg[0] != 0 ? copy_to_user(call->arg[0], &seconds, sizeof(seconds)) : OK;
 }
 
-/* Sleeps until then. ERR_INTERRUPTED: a signal came first. Nobody else knows the queue. */
+/* Sleeps until then. ERR_RESTART: a signal came first. Nobody else knows the queue. */
 static enum status sleep_until(uint64_t deadline) {
     struct wait_queue queue;
     struct waiter waiter;
@@ -99,14 +109,30 @@ static enum status sleep_until(uint64_t deadline) {
             break;
     }
     wait_end(&waiter);
-    return time_monotonic() >= deadline ? OK : ERR_INTERRUPTED;
+    return time_monotonic() >= deadline ? OK : ERR_RESTART;
+}
+
+/* Until the wall clock shows it: looks again when that is set. */
+static enum status sleep_until_realtime(uint64_t ns) {
+    enum status status = OK;
+
+    while (status == OK && time_realtime() < ns) {
+        struct waiter waiter;
+
+        wait_begin(&time_was_set, &waiter);
+        status = signal_pending() ? ERR_RESTART : wait_sleep(deadline_at_realtime(ns));
+        wait_end(&waiter);
+        if (status == ERR_TIMED_OUT || (status == ERR_RESTART && !signal_pending()))
+            status = OK;
+    }
+    return status == OK ? OK : ERR_INTERRUPTED;
 }
 
 static enum status sleep_for(uint64_t ns, vaddr_t remaining_at) {
-    uint64_t deadline = deadline_after(ns);
-    enum status status = sleep_until(deadline);
+    uint64_t deadline = deadline_of_call(ns);
+    enum status status = deadline_keep(sleep_until(deadline), deadline);
 
-    if (status == ERR_INTERRUPTED && remaining_at != 0) {
+    if (status == ERR_RESTART && remaining_at != 0) {
         uint64_t now = time_monotonic();
         enum status copied = timespec_to_user(remaining_at, deadline > now ? deadline - now : 0);
         if (copied != OK)
@@ -122,17 +148,30 @@ enum status sys_nanosleep(struct syscall *call) {
     return status != OK ? status : sleep_for(ns, call->arg[1]);
 }
 
-enum status sys_clock_nanosleep(struct syscall *call) {
-    uint32_t clock = (uint32_t)call->arg[0];
+/* Whether a clock can be slept on: ERR_NOT_SUPPORTED where there is one that cannot. */
+static enum status check_sleeping_clock(uint32_t clock) {
     uint64_t ns;
-    enum status status;
 
-    if (clock != CLOCK_REALTIME && clock != CLOCK_MONOTONIC && clock != CLOCK_BOOTTIME && clock != CLOCK_TAI)
-        return clock == CLOCK_PROCESS_CPUTIME_ID ? ERR_NOT_SUPPORTED : ERR_INVALID;
-    if ((status = timespec_from_user(call->arg[2], &ns)) != OK)
+    if (clock == CLOCK_REALTIME || clock == CLOCK_MONOTONIC || clock == CLOCK_BOOTTIME || clock == CLOCK_TAI)
+        return OK;
+    return read_clock(clock, &ns) == OK ? ERR_NOT_SUPPORTED : ERR_INVALID;
+}
+
+enum status sys_clock_nanosleep(struct syscall *call) {
+    const uint32_t clock = (uint32_t)call->arg[0];
+    uint64_t ns;
+    const bool of_cpu = clock == CLOCK_PROCESS_CPUTIME_ID || (int32_t)clock < 0;
+    enum status status = of_cpu ? OK : check_sleeping_clock(clock);
+
+    if (status == OK)
+        status = timespec_from_user(call->arg[2], &ns);
+    if (status != OK)
         return status;
+    if (of_cpu)
+        return cpu_clock_sleep(clock, ns, (uint32_t)call->arg[1] & TIMER_ABSTIME, call->arg[3]);
     if (!((uint32_t)call->arg[1] & TIMER_ABSTIME))
         return sleep_for(ns, call->arg[3]);
-    bool realtime = clock == CLOCK_REALTIME || clock == CLOCK_TAI;
-    return sleep_until(realtime ? deadline_at_realtime(ns) : ns < DURATION_MAX ? ns : WAIT_FOREVER);
+    if (clock == CLOCK_REALTIME || clock == CLOCK_TAI)
+        return sleep_until_realtime(clock == CLOCK_TAI ? ns - (time_tai() - time_realtime()) : ns);
+    return sleep_until(ns < DURATION_MAX ? ns : WAIT_FOREVER);
 }

@@ -1,13 +1,15 @@
 /*
- * setitimer, getitimer, alarm: kernel/timer.c in Linux's structures. Only ITIMER_REAL is there. Any space; may sleep.
+ * setitimer, getitimer, alarm: kernel/timer.c and, of CPU time, kernel/cpu_timer.c in Linux's structures. Any space;
+ * may sleep.
  */
 #include "arch/uaccess.h"
+#include "kernel/cpu_timer.h"
 #include "kernel/syscall_table.h"
 #include "kernel/time.h"
 #include "kernel/timer.h"
 #include "kernel/timespec.h"
 
-enum { ITIMER_REAL = 0 };
+enum { ITIMER_REAL, ITIMER_VIRTUAL, ITIMER_PROF };
 
 struct itimerval {
     struct timeval interval, value;
@@ -23,10 +25,19 @@ static enum status setting_to_user(vaddr_t to, const struct timer_setting *setti
 }
 
 enum status sys_getitimer(struct syscall *call) {
-    if ((uint32_t)call->arg[0] != ITIMER_REAL)
+    const uint32_t which = (uint32_t)call->arg[0];
+
+    if (which > ITIMER_PROF)
         return ERR_INVALID;
-    struct timer_setting setting = timer_get();
+    struct timer_setting setting = which == ITIMER_REAL ? timer_get() : interval_timer_get(which - ITIMER_VIRTUAL);
     return setting_to_user(call->arg[1], &setting);
+}
+
+static enum status set(uint32_t which, const struct timer_setting *setting, struct timer_setting *before) {
+    if (which == ITIMER_REAL)
+        return timer_set(setting, before);
+    *before = interval_timer_set(which - ITIMER_VIRTUAL, setting);
+    return OK;
 }
 
 enum status sys_setitimer(struct syscall *call) {
@@ -34,13 +45,13 @@ enum status sys_setitimer(struct syscall *call) {
     vaddr_t new_at = call->arg[1];
     enum status status;
 
-    if ((uint32_t)call->arg[0] != ITIMER_REAL)
+    if ((uint32_t)call->arg[0] > ITIMER_PROF)
         return ERR_INVALID;
     if (new_at != 0 &&
         ((status = timeval_from_user(new_at + offsetof(struct itimerval, interval), &setting.interval)) != OK ||
          (status = timeval_from_user(new_at + offsetof(struct itimerval, value), &setting.value)) != OK))
         return status;
-    if ((status = timer_set(&setting, &before)) != OK)
+    if ((status = set((uint32_t)call->arg[0], &setting, &before)) != OK)
         return status;
     return call->arg[2] != 0 ? setting_to_user(call->arg[2], &before) : OK;
 }

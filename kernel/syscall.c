@@ -8,6 +8,7 @@
 #include "asi/control.h"
 #include "kernel/print.h"
 #include "kernel/process.h"
+#include "kernel/string.h"
 #include "kernel/syscall_table.h"
 
 #define SYSCALL_NUMBERS 512
@@ -27,8 +28,16 @@ static const syscall_handler native_handlers[SYSCALL_NATIVE_END - SYSCALL_NATIVE
 
 /* What C libraries try at every start and do without: it would only be noise among the program's output. */
 static bool is_only_tried(uint64_t number) {
-    enum { RSEQ = 334, CLONE3 = 435 };
-    return number == RSEQ || number == CLONE3;
+    enum { RSEQ = 334 };
+    return number == RSEQ;
+}
+
+/* The caller's name as a message may have it: it is what a program says, which must neither end a line of the log nor
+ * command the terminal that shows it. */
+static void printable_name(char to[PROCESS_NAME_SIZE]) {
+    memcpy(to, process_current()->name, PROCESS_NAME_SIZE);
+    for (unsigned i = 0; i < PROCESS_NAME_SIZE && to[i] != '\0'; i++)
+        to[i] = to[i] >= ' ' && to[i] <= '~' ? to[i] : '?';
 }
 
 /* Each unknown call is logged once, so that a user sees what a program would want. */
@@ -39,8 +48,11 @@ static void log_unknown(uint64_t number) {
     if (number >= SYSCALL_NUMBERS || is_only_tried(number))
         return;
     uint64_t bit = 1UL << (number % 64);
-    if (!(__atomic_fetch_or(&seen[number / 64], bit, __ATOMIC_RELAXED) & bit))
-        kprintf("system call %lu is not implemented (%s): ENOSYS\n", (unsigned long)number, process_current()->name);
+    if (__atomic_fetch_or(&seen[number / 64], bit, __ATOMIC_RELAXED) & bit)
+        return;
+    char name[PROCESS_NAME_SIZE];
+    printable_name(name);
+    kprintf("system call %lu is not implemented (%s): ENOSYS\n", (unsigned long)number, name);
 }
 
 static enum status unknown(struct syscall *call) {

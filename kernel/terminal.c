@@ -10,14 +10,16 @@
 
 #include "kernel/endpoint.h"
 #include "kernel/file_abi.h"
+#include "kernel/permission.h"
+#include "kernel/print.h"
 #include "kernel/process.h"
+#include "kernel/pty.h"
 #include "kernel/server.h"
 #include "kernel/signal.h"
 #include "kernel/string.h"
 #include "kernel/time.h"
 #include "mm/heap.h"
 
-#define SIGHUP            1
 #define SIGWINCH          28
 #define LABEL_AGAIN       11U /* EAGAIN */
 #define EVENTS_OF_SERVERS (POLLIN | POLLRDNORM | POLLOUT | POLLWRNORM)
@@ -42,12 +44,16 @@ void terminal_init(void) {
     enter(&console);
 }
 
+void terminal_begin(struct terminal *terminal) {
+    terminal->refs = 1;
+    enter(terminal);
+}
+
 enum status terminal_create(struct terminal **out) {
     *out = global_alloc(sizeof(**out));
     if (*out == NULL)
         return ERR_NO_MEMORY;
-    (*out)->refs = 1;
-    enter(*out);
+    terminal_begin(*out);
     return OK;
 }
 
@@ -72,16 +78,18 @@ void terminal_unref(struct terminal *terminal) {
         return;
     if (terminal->server != NULL)
         server_unref(terminal->server);
-    global_free(terminal, sizeof(*terminal));
+    if (terminal->is_pty)
+        pty_free(terminal);
+    else
+        global_free(terminal, sizeof(*terminal));
 }
 
 struct terminal *terminal_of_caller(void) {
-    const uint32_t session = process_current()->session;
     struct terminal *found = NULL;
     spin_lock(&terminals_lock);
     list_for_each(link, &terminals) {
         struct terminal *terminal = container_of(link, struct terminal, link);
-        if (terminal->session == session && !terminal->hung_up) {
+        if (terminal_is_own(terminal) && !terminal->hung_up) {
             found = terminal;
             found->refs++;
             break;
@@ -91,7 +99,35 @@ struct terminal *terminal_of_caller(void) {
     return found;
 }
 
-/* --- What servers say --------------------------------------------------------------------------------------------- */
+struct terminal *terminal_find_pty(const struct inode *inode) {
+    struct terminal *found = NULL;
+    spin_lock(&terminals_lock);
+    list_for_each(link, &terminals) {
+        struct terminal *terminal = container_of(link, struct terminal, link);
+        if (terminal->is_pty && pty_inode(terminal) == inode) {
+            found = terminal;
+            found->refs++;
+            break;
+        }
+    }
+    spin_unlock(&terminals_lock);
+    return found;
+}
+
+uint32_t terminal_device_of(uint32_t session) {
+    enum { CONSOLE = 5 << 8 | 1 };
+    uint32_t device = 0;
+    spin_lock(&terminals_lock);
+    list_for_each(link, &terminals) {
+        const struct terminal *terminal = container_of(link, struct terminal, link);
+        if (session != 0 && terminal->session == session)
+            device = terminal->is_pty ? pty_device(terminal) : CONSOLE;
+    }
+    spin_unlock(&terminals_lock);
+    return device;
+}
+
+/* --- Its end ------------------------------------------------------------------------------------------------------ */
 
 /* Lock held. */
 static void note_change(struct terminal *terminal) {
@@ -106,20 +142,66 @@ void terminal_hold(struct terminal *terminal) {
     spin_unlock(&terminal->lock);
 }
 
+void terminal_hang_up(struct terminal *terminal) {
+    spin_lock(&terminal->lock);
+    bool before = terminal->hung_up;
+    terminal->hung_up = true;
+    note_change(terminal);
+    spin_unlock(&terminal->lock);
+    if (before)
+        return;
+    if (terminal->server != NULL) {
+        if (terminal->is_pty)
+            server_notify(terminal->server,
+                          terminal->id != 0 ? 1UL << terminal->id % TERMINAL_HANG_UP_BITS : UINT64_MAX);
+        server_abandon(terminal->server);
+    }
+    terminal_hang_up_session(terminal);
+}
+
 void terminal_release(struct terminal *terminal) {
     spin_lock(&terminal->lock);
-    bool hangs_up = --terminal->holders == 0 && !terminal->is_console;
-    if (hangs_up) {
-        terminal->hung_up = true;
+    const bool last = --terminal->holders == 0, hangs_up = last && !terminal->is_console;
+    spin_unlock(&terminal->lock);
+    if (last && terminal->is_console)
+        screen_leave_to_server(false);
+    if (hangs_up)
+        terminal_hang_up(terminal);
+    terminal_unref(terminal);
+}
+
+/* --- Files -------------------------------------------------------------------------------------------------------- */
+
+enum status terminal_enter(struct terminal *terminal) {
+    const bool root = permitted_as_root();
+    enum status status = ERR_IO;
+    spin_lock(&terminal->lock);
+    if (terminal->exclusive && terminal->files > 0 && !root) {
+        status = ERR_BUSY;
+    } else if (!terminal->hung_up && !terminal->locked) {
+        terminal->was_opened = true;
+        if (terminal->files++ == 0)
+            note_change(terminal);
+        status = OK;
+    }
+    spin_unlock(&terminal->lock);
+    return status;
+}
+
+void terminal_leave(struct terminal *terminal) {
+    spin_lock(&terminal->lock);
+    if (--terminal->files == 0) {
+        terminal->exclusive = false;
         note_change(terminal);
     }
     spin_unlock(&terminal->lock);
-    if (hangs_up && terminal->server != NULL)
-        server_abandon(terminal->server);
-    if (hangs_up)
-        terminal_signal(terminal, SIGHUP);
-    terminal_unref(terminal);
 }
+
+bool terminal_is_left(const struct terminal *terminal) {
+    return terminal->was_opened && __atomic_load_n(&terminal->files, __ATOMIC_ACQUIRE) == 0;
+}
+
+/* --- What servers say --------------------------------------------------------------------------------------------- */
 
 /* The first server makes the lasting part of it. */
 static enum status attach_first(struct terminal *terminal, struct endpoint *endpoint,
@@ -129,7 +211,8 @@ static enum status attach_first(struct terminal *terminal, struct endpoint *endp
     if (status != OK)
         return status;
     spin_lock(&terminal->lock);
-    bool first = terminal->server == NULL;
+    const bool hung_up = terminal->hung_up; /* who opened it was killed meanwhile */
+    const bool first = terminal->server == NULL && !hung_up;
     if (first) {
         terminal->server = server;
         terminal->state = *state;
@@ -139,7 +222,7 @@ static enum status attach_first(struct terminal *terminal, struct endpoint *endp
     if (first)
         return OK;
     server_unref(server);
-    return ERR_BUSY;
+    return hung_up ? ERR_IO : ERR_BUSY;
 }
 
 enum status terminal_attach(struct terminal *terminal, struct endpoint *endpoint, struct terminal_state *state) {
@@ -158,11 +241,14 @@ enum status terminal_attach(struct terminal *terminal, struct endpoint *endpoint
     return OK;
 }
 
-void terminal_set_events(struct terminal *terminal, uint32_t events) {
+enum status terminal_set_events(struct terminal *terminal, uint32_t events) {
     spin_lock(&terminal->lock);
+    const enum status status = terminal->hung_up ? ERR_IO : OK;
     terminal->events = events & EVENTS_OF_SERVERS;
+    terminal->master_events = events >> TERMINAL_MASTER_EVENTS & (EVENTS_OF_SERVERS | POLLPRI);
     note_change(terminal);
     spin_unlock(&terminal->lock);
+    return status;
 }
 
 void terminal_set_state(struct terminal *terminal, const struct terminal_state *state) {
@@ -172,11 +258,6 @@ void terminal_set_state(struct terminal *terminal, const struct terminal_state *
     spin_unlock(&terminal->lock);
     if (resized)
         terminal_signal(terminal, SIGWINCH);
-}
-
-void terminal_signal(struct terminal *terminal, int number) {
-    if (terminal->foreground != 0 && signal_send_group(terminal->foreground, number, NULL) != OK)
-        return; /* nobody is in the foreground */
 }
 
 /* --- Asking ------------------------------------------------------------------------------------------------------- */
@@ -195,17 +276,18 @@ static enum status wait_for_change(struct terminal *terminal, uint32_t seen, uin
 }
 
 /* One question, one answer; *again: it is EAGAIN, and when to ask anew at the latest. */
-static enum status ask_once(struct server *server, struct question *question, bool *again, uint64_t *deadline) {
+static enum status ask_once(const struct terminal *terminal, struct question *question, bool *again,
+                            uint64_t *deadline) {
     struct message message = {
         .label = question->label,
-        .word = {question->word[0], question->word[1], question->word[2]},
+        .word = {question->word[0], question->word[1], question->word[2] | (uint64_t)terminal->id << TERMINAL_ID_SHIFT},
         .bytes = question->bytes,
         .user_bytes = question->user_bytes,
         .length = question->length,
         .user_buffer = question->user_buffer,
         .room = question->room,
     };
-    enum status status = server_call(server, &message);
+    enum status status = server_call(terminal->server, &message);
     if (status != OK)
         return status;
     *again = message.label == LABEL_AGAIN;
@@ -220,21 +302,26 @@ static enum status ask_once(struct server *server, struct question *question, bo
     return *again ? OK : server_verdict(message.label);
 }
 
-enum status terminal_ask(struct terminal *terminal, struct question *question, bool may_wait) {
+enum status terminal_ask(const struct file *file, struct question *question, bool may_wait) {
     const uint64_t begun = time_monotonic();
+    struct terminal *terminal = file->target;
     for (;;) {
         uint32_t seen = __atomic_load_n(&terminal->changes, __ATOMIC_SEQ_CST);
         uint64_t deadline = WAIT_FOREVER;
         bool again = true;
         enum status status = OK;
+        /* Before the question: what was written before the last one left is in the answer. */
+        const bool last = question->label == TERMINAL_TAKE && terminal_is_left(terminal);
         if (terminal->hung_up)
             return ERR_IO;
         if (question->label == TERMINAL_READ)
             question->word[1] = time_monotonic() - begun;
         if (terminal->server != NULL)
-            status = ask_once(terminal->server, question, &again, &deadline);
+            status = ask_once(terminal, question, &again, &deadline);
         if (!again || status != OK)
             return status;
+        if (last)
+            return ERR_IO;
         if (!may_wait)
             return ERR_WOULD_BLOCK;
         status = wait_for_change(terminal, seen, deadline);

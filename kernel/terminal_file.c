@@ -12,6 +12,8 @@
 #include "kernel/poll.h"
 #include "kernel/print.h"
 #include "kernel/process.h"
+#include "kernel/pty.h"
+#include "kernel/signal_abi.h"
 #include "kernel/string.h"
 #include "kernel/terminal.h"
 #include "kernel/transfer.h"
@@ -19,6 +21,7 @@
 #define MAJOR_OF_CONSOLE 5U
 #define MINOR_OF_TTY     0U /* of that major: the terminal of the caller's session */
 #define WRITTEN_AT_ONCE  256U
+#define TOSTOP           0x100U /* in settings.local */
 #define EVENTS_IN        (POLLIN | POLLRDNORM)
 #define EVENTS_OUT       (POLLOUT | POLLWRNORM)
 
@@ -30,31 +33,54 @@ static bool may_wait(const struct file *file) {
 
 /* --- Opening ------------------------------------------------------------------------------------------------------ */
 
-static enum status terminal_open(struct file *file) {
-    const struct special_file *device = file->inode->special;
-    bool own = device->major == MAJOR_OF_CONSOLE && device->minor == MINOR_OF_TTY;
-    file->target = own ? terminal_of_caller() : terminal_console();
-    return file->target != NULL ? OK : ERR_NO_DEVICE_ADDRESS;
+/* The terminal that a special file means to the caller, with a reference, or NULL. */
+static struct terminal *terminal_meant(const struct inode *inode) {
+    const struct special_file *device = inode->special;
+    if (device->major == MAJOR_OF_PTYS)
+        return terminal_find_pty(inode);
+    if (device->major == MAJOR_OF_CONSOLE && device->minor == MINOR_OF_TTY)
+        return terminal_of_caller();
+    return terminal_console();
 }
 
-static void terminal_file_release(struct file *file) { terminal_unref(terminal_of(file)); }
+/* The leader of a session without a terminal gets the pseudo-terminal that it opens. */
+static void take_opened(struct terminal *terminal, const struct file *file) {
+    if (!terminal->is_pty || !file->readable || file->flags & O_NOCTTY)
+        return;
+    if (terminal_take_over(terminal, false) != OK)
+        return; /* it leads none, or has one, or this is another's */
+}
+
+static enum status terminal_open(struct file *file) {
+    struct terminal *terminal = terminal_meant(file->inode);
+    if (terminal == NULL)
+        return file->inode->special->major == MAJOR_OF_PTYS ? ERR_IO : ERR_NO_DEVICE_ADDRESS;
+    enum status status = terminal_enter(terminal);
+    if (status != OK) {
+        terminal_unref(terminal);
+        return status;
+    }
+    file->target = terminal;
+    take_opened(terminal, file);
+    return OK;
+}
+
+static void terminal_file_release(struct file *file) {
+    struct terminal *terminal = terminal_of(file);
+    terminal_leave(terminal);
+    if (terminal->is_pty)
+        pty_settle(terminal);
+    terminal_unref(terminal);
+}
 
 /* --- Reading ------------------------------------------------------------------------------------------------------ */
 
-/*
- * Whether the caller's group has lost the terminal to another of its session. It gets an error at once, as on Linux
- * when SIGTTIN cannot stop it: nothing stops here.
- */
-static bool in_background(const struct terminal *terminal) {
-    const struct process *self = process_current();
-    return self->session == terminal->session && self->group != terminal->foreground;
-}
-
 static enum status terminal_read(struct file *file, vaddr_t to, size_t bytes, uint64_t *offset, size_t *done) {
     const size_t room = bytes < TERMINAL_READ_BYTES ? bytes : TERMINAL_READ_BYTES;
-    struct terminal *terminal = terminal_of(file);
+    const struct terminal *terminal = terminal_of(file);
+    const bool master = terminal_file_is_master(file);
     struct question question = {
-        .label = TERMINAL_READ,
+        .label = master ? TERMINAL_TAKE : TERMINAL_READ,
         .word = {room, 0, may_wait(file) ? 0 : TERMINAL_NONBLOCK},
         .user_buffer = to,
         .room = room,
@@ -62,10 +88,14 @@ static enum status terminal_read(struct file *file, vaddr_t to, size_t bytes, ui
     (void)offset;
     if (bytes == 0)
         return OK;
-    enum status status = in_background(terminal) ? ERR_IO : terminal_ask(terminal, &question, may_wait(file));
+    enum status status = OK;
+    if (!master)
+        status = terminal_check_background(terminal, SIGTTIN);
+    if (status == OK)
+        status = terminal_ask(file, &question, may_wait(file));
     if (status == OK)
         *done = question.room;
-    return status == ERR_IO && terminal->hung_up ? OK : status; /* the end of the file */
+    return status == ERR_IO && !master && terminal->hung_up ? OK : status; /* the end of the file */
 }
 
 /* --- Writing ------------------------------------------------------------------------------------------------------ */
@@ -103,12 +133,12 @@ static enum status write_directly(struct source from, size_t bytes, size_t *done
 /* One question: how many of the bytes the server takes. */
 static enum status write_some(const struct file *file, struct source from, size_t bytes, size_t *done) {
     struct question question = {
-        .label = TERMINAL_WRITE,
+        .label = terminal_file_is_master(file) ? TERMINAL_TYPE : TERMINAL_WRITE,
         .bytes = from.kernel,
         .user_bytes = from.user,
         .length = bytes < IPC_BYTES_MAX ? bytes : IPC_BYTES_MAX,
     };
-    enum status status = terminal_ask(terminal_of(file), &question, may_wait(file));
+    enum status status = terminal_ask(file, &question, may_wait(file));
     if (status != OK)
         return status;
     if (question.number == 0 || question.number > question.length)
@@ -124,7 +154,13 @@ static bool is_written_directly(const struct terminal *terminal) {
 
 static enum status write_from(const struct file *file, struct source from, size_t bytes, size_t *done) {
     const struct terminal *terminal = terminal_of(file);
-    enum status status = is_written_directly(terminal) ? ERR_IO : OK;
+    enum status status = OK;
+    if (terminal->state.settings.local & TOSTOP && !terminal_file_is_master(file))
+        status = terminal_check_background(terminal, SIGTTOU);
+    if (status != OK)
+        return status;
+    if (is_written_directly(terminal))
+        status = ERR_IO;
     while (*done < bytes && status == OK && !transfer_pause())
         status = write_some(file, behind(from, *done), bytes - *done, done);
     if (terminal->is_console && (status == ERR_IO || status == ERR_NO_MEMORY))
@@ -147,11 +183,14 @@ static enum status terminal_write_kernel(struct file *file, const void *from, si
 
 static uint32_t terminal_poll(struct file *file, struct poll_table *table) {
     struct terminal *terminal = terminal_of(file);
+    const bool master = terminal_file_is_master(file);
     spin_lock(&terminal->lock);
     poll_wait(table, &terminal->changed);
-    uint32_t events = terminal->events;
+    uint32_t events = master ? terminal->master_events : terminal->events;
     if (terminal->hung_up)
-        events = EVENTS_IN | EVENTS_OUT | POLLHUP;
+        events = EVENTS_IN | EVENTS_OUT | POLLERR | POLLHUP;
+    else if (master && terminal_is_left(terminal))
+        events |= POLLHUP;
     else if (terminal->server == NULL && terminal->is_console)
         events = EVENTS_OUT;
     spin_unlock(&terminal->lock);
@@ -166,4 +205,14 @@ const struct file_operations terminal_operations = {
     .write_kernel = terminal_write_kernel,
     .poll = terminal_poll,
     .control = terminal_control,
+};
+
+const struct file_operations pty_master_operations = {
+    .open = pty_open,
+    .release = pty_close,
+    .read = terminal_read,
+    .write = terminal_write,
+    .write_kernel = terminal_write_kernel,
+    .poll = terminal_poll,
+    .control = pty_control,
 };

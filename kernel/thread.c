@@ -18,12 +18,14 @@
 #include "kernel/process.h"
 #include "kernel/ready_queue.h"
 #include "kernel/sched.h"
+#include "kernel/sched_abi.h"
 #include "kernel/string.h"
 #include "kernel/thread_create.h"
 #include "kernel/time.h"
 #include "mm/ephmap.h"
 #include "mm/heap.h"
 #include "mm/roots.h"
+#include "mm/vm.h"
 
 /* What context_switch() pops, then the address it returns to. */
 struct switch_frame {
@@ -187,6 +189,16 @@ static void write_first_frame(struct thread *thread, const struct trap_frame *fr
     thread->work = WORK_SPACE; /* the mode may change before it first runs */
 }
 
+static void inherit_urgency(struct thread *thread, const struct thread *maker) {
+    const bool resets = maker->reset_on_fork;
+    const bool is_realtime = maker->policy == SCHED_FIFO || maker->policy == SCHED_RR;
+    thread->policy = resets && is_realtime ? SCHED_OTHER : maker->policy;
+    thread->realtime_priority = resets ? 0 : maker->realtime_priority;
+    thread->nice = resets && (is_realtime || maker->nice < 0) ? 0 : maker->nice;
+    thread->own_level = resets && maker->own_level < level_of_nice(0) ? level_of_nice(0) : maker->own_level;
+    thread->level = thread->own_level;
+}
+
 enum status thread_create_with(struct process *process, struct thread_local *local, const struct trap_frame *frame,
                                struct thread **out) {
     enum status status;
@@ -200,12 +212,13 @@ enum status thread_create_with(struct process *process, struct thread_local *loc
     thread->cpu = this_cpu->index;
     thread->fpu_cpu = UINT32_MAX; /* a CPU may remember a dead thread that this struct was */
     thread->affinity = thread_current()->process == &kernel_process ? UINT64_MAX : thread_current()->affinity;
-    thread->nice = thread_current()->nice;
-    thread->level = level_of_nice(thread->nice);
+    inherit_urgency(thread, thread_current());
     thread->deadline = WAIT_FOREVER;
     thread->signal_mask = thread_current()->signal_mask;
+    signal_queue_init(&thread->signals);
     list_init(&thread->run_link);
     list_init(&thread->timer_link);
+    list_init(&thread->pi_owned);
     process_add_thread(process, thread);
     *out = thread;
     return OK;
@@ -242,6 +255,7 @@ void thread_first_run(struct trap_frame *frame) {
         self->kernel_entry();
         return;
     }
+    vm_settle_fork();
     if (self->local->set_child_tid != 0) {
         vaddr_t address = self->local->set_child_tid;
         self->local->set_child_tid = 0;

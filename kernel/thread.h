@@ -12,6 +12,7 @@
 #include "arch/trap_frame.h"
 #include "kernel/call.h"
 #include "kernel/list.h"
+#include "kernel/signal_queue.h"
 #include "kernel/status.h"
 #include "kernel/wait.h"
 #include "mm/frame.h"
@@ -65,13 +66,23 @@ struct thread {
     bool waiting;            /* between wait_begin and the end of the sleep. Guarded by the thread itself */
     uint64_t deadline;       /* nanoseconds; WAIT_FOREVER. Guarded by rank TIMER */
     struct list run_link, timer_link, process_link;
-    uint32_t cpu;                  /* whose run queue. Changed under that queue's lock */
-    uint32_t fpu_cpu;              /* whose registers had its FPU state last. Guarded by the CPU it runs on */
-    int8_t nice;                   /* as its process wants it. Protected by ipc_lock */
-    uint8_t level;                 /* how urgent it is, donations included. Written with ipc_lock, too */
-    uint64_t affinity;             /* the CPUs it may run on: a bit each. Guarded by the run queue's lock */
-    uint64_t slice_end;            /* time_monotonic() at which it has had its share */
+    uint32_t cpu;                      /* whose run queue. Changed under that queue's lock */
+    uint32_t fpu_cpu;                  /* whose registers had its FPU state last. Guarded by the CPU it runs on */
+    int8_t nice;                       /* as its process wants it. Protected by ipc_lock */
+    uint8_t policy, realtime_priority; /* kernel/sys_sched_policy.c. Likewise, and by processes_lock */
+    bool reset_on_fork;                /* what it makes has none of its urgency. Protected by processes_lock */
+    uint8_t own_level;                 /* how urgent it is by itself. Protected by ipc_lock */
+    uint8_t level;                     /* how urgent it is, donations included. Written with ipc_lock, too */
+    uint8_t pi_boost;             /* READY_LEVELS less its level by PI mutexes of its; 0: none. Protected by ipc_lock */
+    bool pi_closed;               /* it ends, and owns none any more. Protected by futex_lock */
+    struct list pi_owned;         /* of struct pi_mutex.owner_link (kernel/futex_pi.c). Likewise */
+    struct pi_waiter *pi_waiting; /* for such a mutex, or NULL. Likewise */
+    uint64_t affinity;            /* the CPUs it may run on: a bit each. Guarded by the run queue's lock */
+    uint64_t slice_end;           /* time_monotonic() at which it has had its share */
+    uint64_t slice_left;          /* ns of it, while it waits because somebody more urgent came; 0: a whole one is next.
+                                     Guarded by the run queue's lock */
     uint64_t cpu_time, started_at; /* nanoseconds used; when it was last put on a CPU */
+    uint64_t slept_at_cpu_time;    /* what it had used when it last slept */
 
     struct call call;                     /* that it makes, while it waits for the answer */
     struct reception reception;           /* that it waits in, or what the last one brought */
@@ -81,9 +92,14 @@ struct thread {
     uint64_t signal_mask; /* blocked. Written by the thread itself; read by senders under rank SIGNAL */
     uint64_t saved_mask;  /* for sigsuspend/ppoll: restored after the handler */
     bool restore_mask;
-    uint64_t pending;           /* signals for this thread alone. Protected by rank SIGNAL */
-    bool exiting;               /* must not return to user code again */
-    void (*kernel_entry)(void); /* what it begins with instead of user code, or NULL. Constant */
+    bool by_real_ids;            /* access(): permissions are those of the real ids. Guarded by the thread itself */
+    uint64_t pending;            /* signals for this thread alone. Protected by rank SIGNAL */
+    struct signal_queue signals; /* what is known of them. Likewise */
+    uint64_t call_deadline;      /* of a timed wait that was interrupted, for when it is started again; 0: none. Guarded
+                                    by the thread itself */
+    bool drops_files;            /* that were on their way (kernel/socket_flight.c). Guarded by the thread itself */
+    bool exiting;                /* must not return to user code again */
+    void (*kernel_entry)(void);  /* what it begins with instead of user code, or NULL. Constant */
 
     frame_t stack_frames[2][STACK_PAGES]; /* [enum space]; LOCAL(process). Constant */
 };
@@ -103,8 +119,8 @@ static inline struct trap_frame *thread_user_frame(void) {
     return (struct trap_frame *)(thread_current()->stack_top - sizeof(struct trap_frame));
 }
 
-/* Its nice value, NICE_MIN to NICE_MAX, from now on; with what it is donated (kernel/donation.h). */
-void thread_set_nice(struct thread *thread, int nice);
+/* How urgent it is by itself from now on, of which the rest follows (kernel/donation.h). processes_lock held. */
+void thread_set_policy(struct thread *thread, unsigned policy, unsigned priority, int nice);
 
 /* Threads by id, for signals and affinity. Returns NULL when there is none. Processes lock (rank PROCESSES) held. */
 struct thread *thread_find(uint32_t id);

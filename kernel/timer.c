@@ -2,8 +2,8 @@
  * Interval timers: a list of those that run, GLOBAL (times and process pointers are metadata).
  *
  * Expiry happens in the timer interrupt and sends a signal there, which takes locks of a lower rank than this list's,
- * so the process is named in `sending` while the list's lock is not held; timers_forget_process() waits until that is
- * over. Lock: timers_lock (rank TIMER, interrupts off). Any space.
+ * so the timer is named in `firing` while the list's lock is not held; timer_stop() waits until that is over. Lock:
+ * timers_lock (rank TIMER, interrupts off). Any space.
  */
 #include "kernel/timer.h"
 
@@ -19,26 +19,22 @@
 #include "kernel/timespec.h"
 #include "mm/heap.h"
 
-/* However short an interval user space asks for, the machine gets something else done in between. */
-#define INTERVAL_MIN 50000UL
-
-struct timer {
-    struct list link;
-    struct process *process;   /* constant while in the list */
-    uint64_t expiry, interval; /* ns. Protected by timers_lock */
-};
-
 static struct spinlock timers_lock = SPINLOCK_INIT(RANK_TIMER);
 static struct list timers = {&timers, &timers}; /* struct timer.link. Protected by timers_lock */
 static uint64_t next_expiry = UINT64_MAX;       /* the least of the list. Protected by timers_lock; atomic to read */
-static struct process *sending;                 /* atomic */
+static struct timer *firing;                    /* atomic */
+
+static void send_alarm(struct timer *timer, uint64_t missed) {
+    (void)missed;
+    signal_send_process(timer->process, SIGALRM, NULL);
+}
 
 /* timers_lock held. */
 static struct timer *find(const struct process *process) {
     list_for_each(link, &timers) {
         struct timer *timer = container_of(link, struct timer, link);
 
-        if (timer->process == process)
+        if (timer->process == process && timer->fire == send_alarm)
             return timer;
     }
     return NULL;
@@ -64,6 +60,12 @@ static struct timer_setting setting_of(const struct timer *timer, uint64_t now) 
     return (struct timer_setting){.value = timer->expiry > now ? timer->expiry - now : 1, .interval = timer->interval};
 }
 
+/* Until it has done what it may be doing. Not in the list any more. */
+static void await(const struct timer *timer) {
+    while (__atomic_load_n(&firing, __ATOMIC_ACQUIRE) == timer)
+        cpu_relax();
+}
+
 enum status timer_set(const struct timer_setting *setting, struct timer_setting *before) {
     uint64_t now = time_monotonic();
     struct timer *spare = NULL;
@@ -82,6 +84,7 @@ enum status timer_set(const struct timer_setting *setting, struct timer_setting 
             timer = spare;
             spare = NULL;
             timer->process = process_current();
+            timer->fire = send_alarm;
             list_push_back(&timers, &timer->link);
         }
         timer->expiry = deadline_after(setting->value);
@@ -90,8 +93,10 @@ enum status timer_set(const struct timer_setting *setting, struct timer_setting 
     update_next();
     spin_unlock_irq(&timers_lock, irq);
     sched_timers_changed();
-    if (spare != NULL)
+    if (spare != NULL) {
+        await(spare); /* another CPU may be about to send its signal */
         global_free(spare, sizeof(*spare));
+    }
     return OK;
 }
 
@@ -100,6 +105,33 @@ struct timer_setting timer_get(void) {
     bool irq = spin_lock_irq(&timers_lock);
     struct timer_setting setting = setting_of(find(process_current()), now);
 
+    spin_unlock_irq(&timers_lock, irq);
+    return setting;
+}
+
+void timer_start(struct timer *timer, uint64_t expiry, uint64_t interval) {
+    bool irq = spin_lock_irq(&timers_lock);
+    list_remove(&timer->link);
+    timer->expiry = expiry;
+    timer->interval = interval;
+    list_push_back(&timers, &timer->link);
+    update_next();
+    spin_unlock_irq(&timers_lock, irq);
+    sched_timers_changed();
+}
+
+void timer_stop(struct timer *timer) {
+    bool irq = spin_lock_irq(&timers_lock);
+    list_remove(&timer->link);
+    timer->expiry = UINT64_MAX;
+    update_next();
+    spin_unlock_irq(&timers_lock, irq);
+    await(timer);
+}
+
+struct timer_setting timer_look(const struct timer *timer) {
+    bool irq = spin_lock_irq(&timers_lock);
+    struct timer_setting setting = setting_of(timer, time_monotonic());
     spin_unlock_irq(&timers_lock, irq);
     return setting;
 }
@@ -113,47 +145,46 @@ void timers_forget_process(struct process *process) {
         update_next();
     }
     spin_unlock_irq(&timers_lock, irq);
-    while (__atomic_load_n(&sending, __ATOMIC_ACQUIRE) == process)
-        cpu_relax();
-    if (timer != NULL)
-        global_free(timer, sizeof(*timer));
+    if (timer == NULL)
+        return;
+    await(timer);
+    global_free(timer, sizeof(*timer));
 }
 
 /* timers_lock held. A timer that does not start again stays in the list, for ever unexpired, until it is set or
  * forgotten. */
-static struct process *take_expired(uint64_t now) {
+static struct timer *take_expired(uint64_t now, uint64_t *missed) {
+    *missed = 0;
     list_for_each(link, &timers) {
         struct timer *timer = container_of(link, struct timer, link);
 
         if (timer->expiry > now)
             continue;
-        if (timer->interval == 0) {
+        if (timer->interval == 0)
             timer->expiry = UINT64_MAX;
-        } else {
-            uint64_t interval = timer->interval < INTERVAL_MIN ? INTERVAL_MIN : timer->interval;
-            uint64_t missed = (now - timer->expiry) / interval;
-            timer->expiry += (missed + 1) * interval;
-        }
-        return timer->process;
+        else
+            *missed = timer_step(&timer->expiry, timer->interval, now);
+        return timer;
     }
     return NULL;
 }
 
 void timers_expire(uint64_t now) {
     while (__atomic_load_n(&next_expiry, __ATOMIC_RELAXED) <= now) {
-        struct process *process;
+        struct timer *timer;
+        uint64_t missed;
 
         spin_lock(&timers_lock);
-        process = __atomic_load_n(&sending, __ATOMIC_RELAXED) == NULL ? take_expired(now) : NULL;
-        /* Inside the lock, so that timers_forget_process either finds no trace of it or waits. */
-        if (process != NULL)
-            __atomic_store_n(&sending, process, __ATOMIC_RELAXED);
+        timer = __atomic_load_n(&firing, __ATOMIC_RELAXED) == NULL ? take_expired(now, &missed) : NULL;
+        /* Inside the lock, so that timer_stop either finds no trace of it or waits. */
+        if (timer != NULL)
+            __atomic_store_n(&firing, timer, __ATOMIC_RELAXED);
         update_next();
         spin_unlock(&timers_lock);
-        if (process == NULL)
+        if (timer == NULL)
             return; /* nothing due, or another CPU is at it */
-        signal_send_process(process, SIGALRM, NULL);
-        __atomic_store_n(&sending, (struct process *)NULL, __ATOMIC_RELEASE);
+        timer->fire(timer, missed);
+        __atomic_store_n(&firing, (struct timer *)NULL, __ATOMIC_RELEASE);
     }
 }
 

@@ -3,7 +3,9 @@
  */
 #include "kernel/timespec.h"
 
+#include "arch/cpu.h"
 #include "arch/uaccess.h"
+#include "kernel/thread.h"
 #include "kernel/time.h"
 #include "kernel/wait.h"
 
@@ -47,6 +49,20 @@ enum status timespec_to_user(vaddr_t to, uint64_t ns) {
 }
 
 uint64_t deadline_after(uint64_t ns) { return ns >= DURATION_MAX ? WAIT_FOREVER : time_monotonic() + ns; }
+
+uint64_t deadline_of_call(uint64_t ns) {
+    struct thread *self = thread_current();
+    const uint64_t kept = self->call_deadline;
+
+    self->call_deadline = 0;
+    return kept != 0 ? kept : deadline_after(ns);
+}
+
+enum status deadline_keep(enum status status, uint64_t deadline) {
+    if (status == ERR_RESTART && deadline != WAIT_FOREVER)
+        thread_current()->call_deadline = deadline;
+    return status;
+}
 
 uint64_t deadline_at_realtime(uint64_t ns) {
     uint64_t now = time_realtime();

@@ -32,6 +32,14 @@ MUST_USE enum status timespec_to_user(vaddr_t to, uint64_t ns);
 
 /* The point of time_monotonic() that is `ns` from now; DURATION_MAX and more: WAIT_FOREVER. */
 uint64_t deadline_after(uint64_t ns);
+/*
+ * The same for a wait that a signal may end with ERR_RESTART: started again with the same arguments, it has the
+ * deadline that it had (deadline_of_call()), if it said so before (deadline_keep()). A handler makes it EINTR,
+ * whatever SA_RESTART says.
+ */
+uint64_t deadline_of_call(uint64_t ns);
+/* Passes `status` on; ERR_RESTART has the calling thread remember the deadline. */
+MUST_USE enum status deadline_keep(enum status status, uint64_t deadline);
 /* The point of time_monotonic() at which time_realtime() is `ns`. */
 uint64_t deadline_at_realtime(uint64_t ns);
 

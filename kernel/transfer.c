@@ -9,6 +9,7 @@
 #include "arch/cpu.h"
 #include "arch/uaccess.h"
 #include "kernel/assert.h"
+#include "kernel/inotify.h"
 #include "kernel/sched.h"
 #include "kernel/signal.h"
 #include "kernel/thread.h"
@@ -49,6 +50,30 @@ enum status transfer_check(const struct file *file, enum transfer_direction dire
     return operations->write != NULL ? OK : ERR_INVALID;
 }
 
+enum status transfer_place_begin(struct transfer_place *place) {
+    if (place->told_at != 0) {
+        enum status status = copy_from_user(&place->offset, place->told_at, sizeof(place->offset));
+        return status == OK && (int64_t)place->offset < 0 ? ERR_INVALID : status;
+    }
+    mutex_lock(&place->file->position_lock);
+    place->offset = place->file->position;
+    mutex_unlock(&place->file->position_lock);
+    return OK;
+}
+
+enum status transfer_place_end(const struct transfer_place *place) {
+    if (place->told_at != 0)
+        return copy_to_user(place->told_at, &place->offset, sizeof(place->offset));
+    mutex_lock(&place->file->position_lock);
+    place->file->position = place->offset;
+    mutex_unlock(&place->file->position_lock);
+    return OK;
+}
+
+static __attribute__((noinline, cold)) void tell_watchers(const struct file *file, enum transfer_direction direction) {
+    inotify_tell(file->inode, direction == TRANSFER_READ ? IN_ACCESS : IN_MODIFY);
+}
+
 /* Piece by piece, so that a transfer of 2 GiB does not keep the CPU from everyone else. */
 static enum status in_pieces(struct file *file, enum transfer_direction direction, vaddr_t buffer, size_t bytes,
                              uint64_t *offset, size_t *done) {
@@ -61,6 +86,8 @@ static enum status in_pieces(struct file *file, enum transfer_direction directio
         else
             status = file->operations->write(file, buffer + *done, piece, offset, &part);
         *done += part;
+        if (inotify_watched() && part > 0)
+            tell_watchers(file, direction);
         if (status != OK)
             return *done > 0 ? OK : status;
         if (part < piece || *done >= bytes || !seekable || transfer_pause())
@@ -134,6 +161,7 @@ static enum status write_gathered(struct file *file, vaddr_t vectors, unsigned c
     if (status == OK)
         status = file->operations->write_kernel(file, buffer, filled, &unused_offset, done);
     local_free(buffer, total);
+    inotify_file(file, IN_MODIFY, *done);
     return *done > 0 ? OK : status;
 }
 
@@ -172,6 +200,43 @@ static enum status each_vector(struct file *file, enum transfer_direction direct
     return OK;
 }
 
+enum status vectors_copy(vaddr_t vectors, unsigned count, struct linux_iovec **out, unsigned *kept, size_t *bytes) {
+    *kept = 0;
+    *bytes = 0;
+    *out = local_alloc((count + 1) * sizeof(**out));
+    if (*out == NULL)
+        return ERR_NO_MEMORY;
+    for (unsigned i = 0; i < count && *bytes < IO_BYTES_MAX; i++) {
+        struct linux_iovec *vector = &(*out)[*kept];
+        uint64_t total = 0;
+        enum status status = load_vectors(vectors, i, 1, vector, &total);
+        if (status != OK) {
+            local_free(*out, (count + 1) * sizeof(**out));
+            return status;
+        }
+        if (vector->bytes > IO_BYTES_MAX - *bytes)
+            vector->bytes = IO_BYTES_MAX - *bytes;
+        *bytes += vector->bytes;
+        *kept += vector->bytes > 0;
+    }
+    return OK;
+}
+
+void vectors_free(struct linux_iovec *vectors, unsigned count) { local_free(vectors, (count + 1) * sizeof(*vectors)); }
+
+static enum status all_vectors(struct file *file, enum transfer_direction direction, vaddr_t vectors, unsigned count,
+                               size_t *done) {
+    struct linux_iovec *copy;
+    unsigned kept;
+    size_t bytes;
+    enum status status = vectors_copy(vectors, count, &copy, &kept, &bytes);
+    if (status != OK)
+        return status;
+    status = file->operations->vectors(file, direction == TRANSFER_WRITE, copy, kept, bytes, done);
+    vectors_free(copy, count);
+    return status;
+}
+
 enum status transfer_vectors(struct file *file, enum transfer_direction direction, vaddr_t vectors, int64_t count,
                              uint64_t offset, size_t *done) {
     uint64_t total;
@@ -185,8 +250,11 @@ enum status transfer_vectors(struct file *file, enum transfer_direction directio
     status = check_vectors(vectors, vector_count, &total);
     if (status != OK)
         return status;
+    if (file->operations->vectors != NULL)
+        return total > 0 ? all_vectors(file, direction, vectors, vector_count, done) : OK;
     bool seekable = file->operations->seekable;
-    if (direction == TRANSFER_WRITE && !seekable && vector_count > 1 && total > 0 && total <= GATHER_MAX)
+    if (direction == TRANSFER_WRITE && file->operations->write_kernel != NULL && !seekable && vector_count > 1 &&
+        total > 0 && total <= GATHER_MAX)
         return write_gathered(file, vectors, vector_count, total, done);
     if (offset != POSITION_OF_FILE || !seekable)
         return each_vector(file, direction, vectors, vector_count, &offset, done);

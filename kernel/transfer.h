@@ -21,8 +21,28 @@ MUST_USE enum status transfer(struct file *file, enum transfer_direction directi
 MUST_USE enum status transfer_vectors(struct file *file, enum transfer_direction direction, vaddr_t vectors,
                                       int64_t count, uint64_t offset, size_t *done);
 
+/*
+ * A copy in LOCAL memory of `count` linux_iovecs, without the empty ones: *kept of them, *bytes in all, at most what
+ * one call transfers. ERR_FAULT, ERR_INVALID, ERR_NO_MEMORY. May sleep.
+ */
+MUST_USE enum status vectors_copy(vaddr_t vectors, unsigned count, struct linux_iovec **out, unsigned *kept,
+                                  size_t *bytes);
+void vectors_free(struct linux_iovec *vectors, unsigned count);
+
 /* ERR_BAD_HANDLE, ERR_IS_DIRECTORY, ERR_INVALID, ERR_NOT_SEEKABLE when the file cannot be used in that way. */
 MUST_USE enum status transfer_check(const struct file *file, enum transfer_direction direction, uint64_t offset);
+
+/*
+ * Of a call that moves bytes from one file to another, one of its two places: where it begins, and where to tell how
+ * far it came (0: the file's own position). Begin reads it, end tells it; neither holds anything between.
+ */
+struct transfer_place {
+    struct file *file;
+    vaddr_t told_at;
+    uint64_t offset;
+};
+MUST_USE enum status transfer_place_begin(struct transfer_place *place);
+MUST_USE enum status transfer_place_end(const struct transfer_place *place);
 
 /* In loops over much data: lets others run where they should. True: a signal is pending, stop with what was done. */
 bool transfer_pause(void);

@@ -68,6 +68,21 @@ void wait_end(struct waiter *waiter) {
     thread_current()->waiting = false;
 }
 
+void wait_watch(struct wait_queue *queue, struct wait_node *node) {
+    bool irq = spin_lock_irq(&queue->lock);
+    list_push_back(&queue->waiters, &node->link);
+    spin_unlock_irq(&queue->lock, irq);
+    __atomic_thread_fence(__ATOMIC_SEQ_CST); /* as in wait_begin() */
+}
+
+void wait_unwatch(struct wait_queue *queue, struct wait_node *node) {
+    bool irq = spin_lock_irq(&queue->lock);
+    list_remove(&node->link);
+    spin_unlock_irq(&queue->lock, irq);
+}
+
+static bool undisturbed(void) { return false; }
+
 static enum status sleep_unless(bool (*disturbed)(void), uint64_t deadline) {
     struct thread *self = thread_current();
     if (disturbed())
@@ -78,7 +93,7 @@ static enum status sleep_unless(bool (*disturbed)(void), uint64_t deadline) {
         self->timed_out = false;
         sched_sleep_until(self, deadline);
     }
-    sched_sleep(true);
+    sched_sleep(disturbed != undisturbed);
     if (deadline != WAIT_FOREVER)
         sched_cancel_sleep(self);
     self->wake_pending = false;              /* a wake-up from here on ends the next sleep at once */
@@ -90,6 +105,8 @@ static enum status sleep_unless(bool (*disturbed)(void), uint64_t deadline) {
 
 enum status wait_sleep(uint64_t deadline) { return sleep_unless(signal_pending, deadline); }
 enum status wait_sleep_killable(uint64_t deadline) { return sleep_unless(signal_fatal, deadline); }
+enum status wait_sleep_until_killed(void) { return sleep_unless(signal_killed, WAIT_FOREVER); }
+enum status wait_sleep_unkillable(uint64_t deadline) { return sleep_unless(undisturbed, deadline); }
 
 void wait_sleep_uninterruptible(void) {
     sched_sleep(false);
@@ -100,10 +117,13 @@ unsigned wake_some(struct wait_queue *queue, unsigned count) {
     unsigned woken = 0;
     bool irq = spin_lock_irq(&queue->lock);
     list_for_each(link, &queue->waiters) {
-        if (woken == count)
-            break;
-        sched_wake(container_of(link, struct wait_node, link)->thread);
-        woken++;
+        struct wait_node *node = container_of(link, struct wait_node, link);
+        if (node->notify != NULL) {
+            node->notify(node);
+        } else if (woken < count) {
+            sched_wake(node->thread);
+            woken++;
+        }
     }
     spin_unlock_irq(&queue->lock, irq);
     return woken;
@@ -126,16 +146,25 @@ static bool mutex_try(struct mutex *mutex) {
                                        __ATOMIC_RELAXED);
 }
 
+/* A wait inside another one may have used up a wake-up that was meant for that: it gets one more. */
+static void sleep_for_mutex(struct mutex *mutex) {
+    struct thread *self = thread_current();
+    const bool inside = self->waiting;
+    struct waiter waiter;
+    wait_begin(&mutex->queue, &waiter);
+    if (mutex->owner != NULL)
+        wait_sleep_uninterruptible();
+    wait_end(&waiter);
+    self->waiting = inside;
+    if (inside)
+        self->wake_pending = true;
+}
+
 void mutex_lock(struct mutex *mutex) {
     assert(this_cpu->locks_held == 0);
     assert(mutex->owner != thread_current());
-    while (!mutex_try(mutex)) {
-        struct waiter waiter;
-        wait_begin(&mutex->queue, &waiter);
-        if (mutex->owner != NULL)
-            wait_sleep_uninterruptible();
-        wait_end(&waiter);
-    }
+    while (!mutex_try(mutex))
+        sleep_for_mutex(mutex);
 }
 
 void mutex_unlock(struct mutex *mutex) {

@@ -32,6 +32,7 @@ struct wait_queue {
 struct wait_node {
     struct list link; /* Protected by the queue's lock */
     struct thread *thread;
+    void (*notify)(struct wait_node *node); /* called instead of waking a thread, with the queue's lock held; or NULL */
 };
 
 /* On the caller's stack, where the node is one of the thread's own; or in GLOBAL memory, where it brings its node
@@ -51,6 +52,10 @@ void wait_queue_init(struct wait_queue *queue);
 void wait_begin(struct wait_queue *queue, struct waiter *waiter);
 void wait_end(struct waiter *waiter);
 
+/* Has `node`, which lies in GLOBAL memory and has its `notify`, told of each wake-up; until wait_unwatch(). */
+void wait_watch(struct wait_queue *queue, struct wait_node *node);
+void wait_unwatch(struct wait_queue *queue, struct wait_node *node);
+
 /* `deadline`: nanoseconds of time_monotonic(), or WAIT_FOREVER. Sleeps at most until one wake-up after the first
  * wait_begin. */
 MUST_USE enum status wait_sleep(uint64_t deadline);
@@ -61,15 +66,20 @@ void wait_sleep_uninterruptible(void);
 void wait_begin_alone(void);
 void wait_end_alone(void);
 
-/* wait_sleep() that only a signal which kills ends early. */
+/* wait_sleep() that only a signal which kills ends early, and one that none does: for waits that others keep short. */
 MUST_USE enum status wait_sleep_killable(uint64_t deadline);
+MUST_USE enum status wait_sleep_unkillable(uint64_t deadline);
+/* Until the thread is woken, or is to die: for a stopped one, which pending signals do not concern. */
+MUST_USE enum status wait_sleep_until_killed(void);
 
-/* Wakes all, or the first `count`; returns how many. Any context. */
+/* Wakes all, or the first `count` threads; returns how many. Who watches is always told. Any context. */
 unsigned wake_all(struct wait_queue *queue);
 unsigned wake_some(struct wait_queue *queue, unsigned count);
 
-/* Sleeping lock, for what is held across page faults or waits. Not in interrupt handlers; no spinlock held when taking
- * it. */
+/*
+ * Sleeping lock, for what is held across page faults or waits. Not in interrupt handlers; no spinlock held when taking
+ * it. Between wait_begin() and wait_sleep(): then the latter may end at once, as after any wake-up.
+ */
 struct mutex {
     struct wait_queue queue;
     struct thread *owner; /* NULL: free. Protected by queue.lock (read of own is safe) */

@@ -13,6 +13,7 @@
 #include "arch/patch.h"
 #include "arch/smp.h"
 #include "arch/transition.h"
+#include "asi/trace.h"
 #include "boot/boot_info.h"
 #include "drivers/console.h"
 #include "kernel/panic.h"
@@ -264,6 +265,7 @@ void mm_init(const struct boot_info *info) {
     early_next = LOW_MEMORY_END;
     find_ram_end();
     smap_patch(text_alias); /* the early space maps text writable */
+    trace_patch(text_alias);
     build_image();
     build_physmap();
     build_global();

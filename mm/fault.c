@@ -9,6 +9,7 @@
  */
 #include "arch/uaccess.h"
 #include "kernel/assert.h"
+#include "kernel/limits.h"
 #include "kernel/string.h"
 #include "mm/ephmap.h"
 #include "mm/pager_state.h"
@@ -18,15 +19,22 @@
 #include "mm/vm_pages.h"
 
 #define FAULT_AROUND 16 /* pages, aligned: resident neighbours of a file page are mapped along with it */
+#define TRIES_MAX    64 /* when there is no memory: somebody else may take what was made free */
 _Static_assert(FAULT_AROUND <= 32, "object_resident_pages() takes a 32-bit set");
 #define FAULT_AROUND_BYTES (FAULT_AROUND * PAGE_SIZE)
+
+static uint64_t stack_limit(void) {
+    const uint64_t limit = limit_current(RLIMIT_STACK);
+
+    return limit < VM_STACK_MAX ? limit : VM_STACK_MAX;
+}
 
 /* Extends a stack down to the page of `address`, if it may come that far. */
 static bool grow_stack(struct vm *vm, struct vma *area, vaddr_t address) {
     vaddr_t start = page_floor(address);
     vaddr_t floor = area->previous ? area->previous->end : USER_START;
 
-    if (!area->grows_down || area->end - start > VM_STACK_LIMIT || start < floor || start - floor < VM_STACK_GUARD)
+    if (!area->grows_down || area->end - start > stack_limit() || start < floor || start - floor < VM_STACK_GUARD)
         return false;
     vm_note_change(vm);
     vma_set_bounds(vm, area, start, area->end);
@@ -53,7 +61,8 @@ static inline bool access_allowed(const struct vma *area, bool write, bool execu
 
 static inline void set_entry(struct process *process, pte_t *entry, pte_t value) {
     *entry = value;
-    process->user_space->resident++;
+    if (++process->user_space->resident > process->user_space->peak)
+        process->user_space->peak = process->user_space->resident;
 }
 
 static inline enum status map_zero_page(struct process *process, const struct vma *area, pte_t *entry) {
@@ -190,7 +199,7 @@ static enum status break_sharing(struct process *process, const struct vma *area
 
 /*
  * The first write to a page of a pager's that is mapped read-only. Where the object has another page there by now, this
- * entry is about to be taken out (mm/vm_cut.c): the fault is taken again.
+ * entry is about to be taken out (mm/vm_everywhere.c): the fault is taken again.
  */
 static void make_writable(const struct vma *area, vaddr_t page, pte_t *entry) {
     frame_t frame;
@@ -251,15 +260,20 @@ enum status vm_fault(vaddr_t address, bool write, bool execute, int *si_code) {
     struct mutex *lock = &process_current()->user_space->lock;
     struct wanted_page wanted;
     enum status status;
+    unsigned tries = 0;
     bool again;
 
     do {
         mutex_lock(lock);
         status = fault_page(address, write, execute, si_code, &wanted);
         mutex_unlock(lock);
-        again = status == ERR_WOULD_BLOCK || (status == ERR_NO_MEMORY && pager_make_room(NULL));
-        if (status == ERR_WOULD_BLOCK)
-            again = (status = fault_wanted(&wanted)) == OK;
+        again = status == ERR_WOULD_BLOCK;
+        if (again)
+            status = fault_wanted(&wanted);
+        if (status == ERR_NO_MEMORY)
+            again = tries++ < TRIES_MAX && pager_make_room(NULL);
+        else if (status != OK)
+            again = false;
     } while (again);
     return status;
 }

@@ -112,6 +112,11 @@ static struct slab *slab_create(unsigned class) {
     return slab;
 }
 
+size_t global_bytes(size_t bytes) {
+    unsigned class = class_of(bytes);
+    return class == CLASSES ? bytes_to_pages(bytes) * PAGE_SIZE : chunk_bytes[class];
+}
+
 void *global_alloc(size_t bytes) {
     unsigned class = class_of(bytes);
     if (class == CLASSES)

@@ -27,6 +27,9 @@ void global_free_pages(void *memory, size_t pages);
 MUST_USE void *local_alloc(size_t bytes);
 void local_free(void *memory, size_t bytes);
 
+/* What an allocation of `bytes` takes of it. */
+size_t global_bytes(size_t bytes);
+
 /* Bytes of GLOBAL heap in use. */
 size_t global_heap_in_use(void);
 

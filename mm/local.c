@@ -90,10 +90,26 @@ static void *take_run(struct local_heap *heap, size_t pages) {
     return (char *)run + run->pages * PAGE_SIZE;
 }
 
+static bool ends_at(const struct free_run *run, const void *place) {
+    return run != NULL && (const char *)run + run->pages * PAGE_SIZE == place;
+}
+
+/* The list is by address, and neighbours are one: else runs of several sizes in turns would cut all up in time. */
 static void put_run(struct local_heap *heap, void *memory, size_t pages) {
-    struct free_run *run = memory;
-    *run = (struct free_run){heap->free_runs, pages};
-    heap->free_runs = run;
+    struct free_run *previous = NULL, *next = heap->free_runs, *run = memory;
+    while (next != NULL && (vaddr_t)next < (vaddr_t)run) {
+        previous = next;
+        next = next->next;
+    }
+    *run = (struct free_run){next, pages};
+    if (ends_at(run, next))
+        *run = (struct free_run){next->next, pages + next->pages};
+    if (ends_at(previous, run))
+        *previous = (struct free_run){run->next, previous->pages + run->pages};
+    else if (previous != NULL)
+        previous->next = run;
+    else
+        heap->free_runs = run;
 }
 
 /* Pages in a row: used ones, or fresh ones at the end. */

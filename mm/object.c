@@ -64,7 +64,7 @@ void page_drop(struct page_drop *drop, uint64_t entry) {
     if (entry & PAGE_DIRTY)
         pager_note_clean(drop->object->pager);
     info->object = NULL;
-    if (page_is_mapped(info)) { /* see mm/vm_cut.c */
+    if (page_is_mapped(info)) { /* see mm/vm_everywhere.c */
         info->class = FRAME_USER;
         drop->mapped = true;
     }
@@ -109,6 +109,19 @@ void object_unref(struct memory_object *object) {
         pager_destroy(object->pager);
     global_free(object, sizeof(*object));
 }
+
+/* One more of those who count by `step`, unless there are any of the others. */
+static enum status use_text(struct memory_object *object, int32_t step) {
+    int32_t text = __atomic_load_n(&object->text, __ATOMIC_RELAXED);
+    do {
+        if (step > 0 ? text < 0 : text > 0)
+            return ERR_TEXT_BUSY;
+    } while (!__atomic_compare_exchange_n(&object->text, &text, text + step, true, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED));
+    return OK;
+}
+
+enum status object_begin_run(struct memory_object *object) { return use_text(object, -1); }
+enum status object_begin_write(struct memory_object *object) { return use_text(object, 1); }
 
 /* Makes a frame a page of the object, where there is none. Object lock held. */
 static enum status put_page(struct memory_object *object, uint64_t page, frame_t frame) {
@@ -437,6 +450,10 @@ enum status object_resize(struct memory_object *object, uint64_t size) {
         return ERR_FILE_TOO_BIG;
     object_lock(object);
     shrunk = size < object->size;
+    if (object->seals & (shrunk ? SEAL_SHRINK : SEAL_GROW) && size != object->size) {
+        object_unlock(object);
+        return ERR_NOT_PERMITTED;
+    }
     object->size = size;
     if (shrunk && object->pager)
         pager_cut(object);

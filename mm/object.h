@@ -13,18 +13,32 @@
 #include "kernel/status.h"
 #include "mm/types.h"
 
+/* fcntl's F_SEAL_*: what can be done to a sealed object no more. */
+enum object_seal {
+    SEAL_SEAL = 1, /* sealing */
+    SEAL_SHRINK = 2,
+    SEAL_GROW = 4,
+    SEAL_WRITE = 8,
+    SEAL_FUTURE_WRITE = 16, /* but by areas that there are */
+    SEALABLE = 0x100,       /* kernel/memfd.c's */
+};
+
 struct memory_object {
-    struct spinlock lock;  /* rank OBJECT: index, size, and held across each page's copy; shared by readers of a file */
-    uint32_t readers;      /* who share the lock. Atomic */
-    uint32_t refs;         /* atomic */
-    uint64_t size;         /* bytes. Protected by lock to write; readers may see either value */
-    uint64_t pages;        /* resident. Protected by lock */
-    uint32_t levels;       /* of the index, mm/object_index.h. Protected by lock */
-    uint32_t exit_cause;   /* enum asi_cause of a touch outside EPHMAP: FILE, or IPC for pipes. Constant */
-    uint32_t mappings;     /* areas that map it, in all processes; atomic */
-    uint64_t root;         /* of the index. Protected by lock */
-    struct pager *pager;   /* who knows the pages that are not resident (mm/pager.h), or NULL. Constant */
-    struct list view_sets; /* who has it open: struct object_view_set. Protected by views_lock */
+    struct spinlock lock; /* rank OBJECT: index, size, and held across each page's copy; shared by readers of a file */
+    uint32_t readers;     /* who share the lock. Atomic */
+    uint32_t refs;        /* atomic */
+    uint64_t size;        /* bytes. Protected by lock to write; readers may see either value */
+    uint64_t pages;       /* resident. Protected by lock */
+    uint32_t levels;      /* of the index, mm/object_index.h. Protected by lock */
+    uint32_t exit_cause;  /* enum asi_cause of a touch outside EPHMAP: FILE, or IPC for pipes. Constant */
+    uint32_t mappings;    /* areas that map it, in all processes; atomic */
+    int32_t text;         /* > 0: files open to write it, < 0: programs that run it. Atomic */
+    uint64_t root;        /* of the index. Protected by lock */
+    struct shm_segment *segment; /* of System V shared memory, or NULL. Protected by sysv_lock; constant while mapped */
+    struct pager *pager;         /* who knows the pages that are not resident (mm/pager.h), or NULL. Constant */
+    struct list view_sets;       /* who has it open: struct object_view_set. Protected by views_lock */
+    uint32_t seals;              /* enum object_seal, and who may still do what. Written with lock; atomic */
+    uint32_t writers;            /* of one with seals: writes in progress, and areas that may write. Atomic */
 };
 
 /*
@@ -38,6 +52,30 @@ static inline void object_lock_shared(struct memory_object *object) {
 }
 static inline void object_unlock_shared(struct memory_object *object) {
     spin_unlock_shared(&object->lock, &object->readers);
+}
+
+/* Before and after the seals are looked at and it is written to, or mapped so that it can be. */
+static inline void object_writer_begins(struct memory_object *object) {
+    __atomic_add_fetch(&object->writers, 1, __ATOMIC_SEQ_CST);
+}
+static inline void object_writer_ends(struct memory_object *object) {
+    __atomic_sub_fetch(&object->writers, 1, __ATOMIC_SEQ_CST);
+}
+
+/*
+ * A program's file is not written while it runs, nor run while it is open to be written: ERR_TEXT_BUSY from who comes
+ * second. Each success has its end. object_runs_again(): for one more, while it runs.
+ */
+MUST_USE enum status object_begin_run(struct memory_object *object);
+MUST_USE enum status object_begin_write(struct memory_object *object);
+static inline void object_runs_again(struct memory_object *object) {
+    __atomic_fetch_sub(&object->text, 1, __ATOMIC_RELAXED);
+}
+static inline void object_end_run(struct memory_object *object) {
+    __atomic_fetch_add(&object->text, 1, __ATOMIC_RELEASE);
+}
+static inline void object_end_write(struct memory_object *object) {
+    __atomic_fetch_sub(&object->text, 1, __ATOMIC_RELEASE);
 }
 
 struct pager;
@@ -72,7 +110,8 @@ MUST_USE enum status object_write_kernel(struct memory_object *object, uint64_t 
 
 /*
  * Sets the size; shrinking revokes and frees the pages behind it and clears the tail. Mappings lose those pages, in
- * every process. ERR_FILE_TOO_BIG. May take user_space->lock and stop other CPUs when it shrinks: no spinlock held.
+ * every process. ERR_FILE_TOO_BIG, ERR_NOT_PERMITTED (sealed). May take user_space->lock and stop other CPUs when it
+ * shrinks: no spinlock held.
  * Costs an exit when the caller has the object not open for reading.
  */
 MUST_USE enum status object_resize(struct memory_object *object, uint64_t size);

@@ -3,8 +3,9 @@
  *
  * A clock: a page that had a window since the hand was there last loses its windows and stays, so that the next use is
  * seen; one that had none goes. Pages that are mapped, granted, dirty or being stored stay; for dirty ones the
- * write-back process is called. The pageout process begins when fewer than `low` frames are free, and scrubs what it
- * gets, outside the restricted space as the scrubber of idle CPUs does; who runs out of memory before helps himself.
+ * write-back process is called, and where nothing else is to be had, what is mapped is unmapped (mm/vm_everywhere.c).
+ * The pageout process begins when fewer than `low` frames are free, and scrubs what it gets, outside the restricted
+ * space as the scrubber of idle CPUs does; who runs out of memory before helps himself.
  * Invariants: REVOKE, CLEAN (mm/page_drop.h). Locks: object->lock, a while for each part of an object.
  */
 #include "asi/mutant.h"
@@ -17,6 +18,7 @@
 #include "mm/local.h"
 #include "mm/page_drop.h"
 #include "mm/pager_state.h"
+#include "mm/vm.h"
 
 #define AT_ONCE    512U /* pages that the hand passes while an object is locked */
 #define LOW_SHARE  24U  /* one part in so many of the memory, and LOW_LEAST frames: fewer are few */
@@ -24,6 +26,7 @@
 #define HIGH_EXTRA 512U                /* frames above that are free when the pageout process rests */
 #define ROUNDS     2                   /* of the hand: the first takes second chances away */
 #define SOME       64U                 /* pages, for one that is needed */
+#define STORES_MAX 16U                 /* that are waited for: they may be of pages that are mapped again */
 #define PATIENCE   (1 * NS_PER_SECOND) /* for dirty pages to be stored; and after the clock found nothing */
 
 struct wait_queue pageout_wanted = WAIT_QUEUE_INIT(pageout_wanted);
@@ -149,12 +152,27 @@ static bool wait_for_store(void) {
     return status != ERR_RESTART;
 }
 
-bool pager_make_room(struct memory_object *preferred) {
-    if (pager_reclaim(preferred, SOME))
+/* Some pages, or what somebody else has made free meanwhile. */
+static bool find_room(struct memory_object *preferred) {
+    if (pager_reclaim(preferred, SOME) || (vm_unmap_paged() && pager_reclaim(preferred, SOME)))
         return true;
-    if (__atomic_load_n(&pager_counters.dirty_pages, __ATOMIC_RELAXED) == 0)
-        return false;
-    return wait_for_store() && pager_reclaim(preferred, SOME);
+    return frame_free_count() > 0 || frame_any_dirty();
+}
+
+bool pager_make_room(struct memory_object *preferred) {
+    for (unsigned tries = 0; tries < STORES_MAX; tries++) {
+        if (find_room(preferred))
+            return true;
+        if (__atomic_load_n(&pager_counters.dirty_pages, __ATOMIC_RELAXED) == 0 || !wait_for_store())
+            return false;
+    }
+    return false;
+}
+
+bool pager_make_free(uint64_t frames) {
+    for (unsigned tries = 0; frame_free_count() < frames && tries < frames && pager_make_room(NULL); tries++)
+        ;
+    return frame_free_count() >= frames;
 }
 
 /* --- The pageout process ------------------------------------------------------------------------------------------ */
@@ -171,7 +189,10 @@ static bool free_some(void) {
     uint64_t gone = 1;
 
     while (gone && frame_free_count() < high) {
-        gone = pager_reclaim(NULL, high - frame_free_count());
+        const uint64_t wanted = high - frame_free_count();
+        gone = pager_reclaim(NULL, wanted);
+        if (gone == 0 && vm_unmap_paged())
+            gone = pager_reclaim(NULL, wanted);
         frame_scrub_dirty((unsigned)gone); /* else who needs them first would have to, and leave his space for it */
         sched_yield();
     }

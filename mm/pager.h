@@ -53,6 +53,15 @@ bool object_is_modified(const struct memory_object *object);
 MUST_USE enum status object_sync_range(struct memory_object *object, uint64_t first, uint64_t count);
 MUST_USE enum status object_sync(struct memory_object *object);
 
+/*
+ * Pages that were written behind what the server knows of its files, so that it has no room for them yet: about as
+ * many, never more than are modified or on their way. Takes pagers_lock.
+ */
+uint64_t pager_unstored_pages(const struct server *server);
+
+/* Stores all of them, as object_store(); errors are for who asks next. */
+void pager_store_all_of(const struct server *server);
+
 /* The same of every paged object there is; returns when those that nobody refers to any more are gone, too. */
 void pager_sync_all(void);
 
@@ -74,6 +83,9 @@ uint64_t pager_reclaim(struct memory_object *preferred, uint64_t pages);
  * sense. As pager_reclaim(); may sleep.
  */
 bool pager_make_room(struct memory_object *preferred);
+
+/* Makes room until so many frames are free. Whether they are. As pager_make_room(). */
+bool pager_make_free(uint64_t frames);
 
 /* If few frames are left the pageout process is to make room. Cheap; any context where a queue may be woken. */
 void pageout_check(void);

@@ -30,6 +30,7 @@ struct pager {
 
     uint64_t known;       /* bytes: what lies behind them the pager never had, or no longer: it reads as zero. Locked */
     uint64_t dirty;       /* pages. Locked */
+    uint64_t storing;     /* pages that a store is under way with. Locked */
     uint64_t dirty_since; /* monotonic ns, when `dirty` became 1. Locked */
     uint64_t hand;        /* page where eviction goes on. Locked */
     struct list calls;    /* struct pager_call. Locked */

@@ -22,6 +22,8 @@
 #define DIRTY_SHARE     4U                   /* one part in so many of the memory may be dirty */
 #define WRITEBACK_AFTER (30 * NS_PER_SECOND) /* of a page's being dirty */
 #define LOOK_EVERY      (5 * NS_PER_SECOND)
+#define LAST_PAGE       ((OBJECT_SIZE_MAX >> PAGE_SHIFT) - 1)
+#define TRIES_MAX       16U /* of a store that has no memory: what was made free may go to others */
 
 struct wait_queue writeback_wanted = WAIT_QUEUE_INIT(writeback_wanted);
 struct wait_queue pages_stored = WAIT_QUEUE_INIT(pages_stored);
@@ -114,9 +116,10 @@ static void find_run(struct memory_object *object, struct run *run, uint64_t las
     index_visit(object, run->next, last, look_at_page, run);
     if (run->busy)
         __atomic_fetch_add(&run->busy->refs, 1, __ATOMIC_RELAXED);
-    else if (run->count)
+    else if (run->count) {
         pager_call_begin(object->pager, call, GRANT_STORE, run->first, run->count);
-    else if (run->looked < LOOK_AT_ONCE)
+        object->pager->storing += run->count;
+    } else if (run->looked < LOOK_AT_ONCE)
         run->next = last + 1;
 }
 
@@ -165,6 +168,7 @@ static enum status store_run(struct memory_object *object, struct run *run, stru
         __atomic_store_n(&object->pager->unsynced, true, __ATOMIC_RELAXED);
     object_lock(object);
     settle(object, call, status);
+    object->pager->storing -= run->count;
     object_unlock(object);
     wake_all(&pages_stored);
     return status;
@@ -219,14 +223,20 @@ static bool nothing_to_store(struct memory_object *object) {
     return nothing;
 }
 
-enum status object_store_range(struct memory_object *object, uint64_t first, uint64_t count) {
-    uint64_t limit = OBJECT_SIZE_MAX >> PAGE_SHIFT;
-    enum status status = OK, before;
+/* What is dirty now, once. The write-back process may not do more: who waits for memory waits for it. */
+static enum status store_dirty(struct memory_object *object, uint64_t first, uint64_t last) {
+    return nothing_to_store(object) ? OK : store_pages(object, first, last);
+}
 
-    if (!object->pager || count == 0 || first >= limit)
+enum status object_store_range(struct memory_object *object, uint64_t first, uint64_t count) {
+    const uint64_t last = first <= LAST_PAGE && count <= LAST_PAGE - first ? first + count - 1 : LAST_PAGE;
+    enum status status, before;
+
+    if (!object->pager || count == 0 || first > LAST_PAGE)
         return OK;
-    if (!nothing_to_store(object))
-        status = store_pages(object, first, count < limit - first ? first + count - 1 : limit - 1);
+    status = store_dirty(object, first, last);
+    for (unsigned tries = 0; status == ERR_NO_MEMORY && tries < TRIES_MAX && pager_make_room(object); tries++)
+        status = store_dirty(object, first, last); /* a call to the pager takes a little memory itself */
     before = (enum status)__atomic_exchange_n(&object->pager->failed, OK, __ATOMIC_RELAXED);
     return status != OK ? status : before;
 }
@@ -246,16 +256,38 @@ enum status object_sync_range(struct memory_object *object, uint64_t first, uint
 
 enum status object_sync(struct memory_object *object) { return object_sync_range(object, 0, UINT64_MAX); }
 
-/* In nobody's name: an error is for the next who asks. */
-static void store_for_later(struct memory_object *object) {
-    enum status status = object_store(object);
-
-    if (status != OK && status != ERR_RESTART)
+/* An error that nobody waited for is for the next who asks; not for want of memory, for then it is tried again. */
+static void keep_error(struct memory_object *object, enum status status) {
+    if (status != OK && status != ERR_RESTART && status != ERR_NO_MEMORY)
         __atomic_store_n(&object->pager->failed, status, __ATOMIC_RELAXED);
 }
 
 enum status pager_throttle(struct memory_object *object) {
     return dirty_total() <= dirty_limit ? OK : object_store(object);
+}
+
+uint64_t pager_unstored_pages(const struct server *server) {
+    uint64_t pages = 0;
+
+    spin_lock(&pagers_lock);
+    list_for_each(link, &all_pagers) { /* figures that change under it: all that is wanted is about how many */
+        const struct pager *pager = container_of(link, struct pager, link);
+        const uint64_t size = bytes_to_pages(__atomic_load_n(&pager->object->size, __ATOMIC_RELAXED));
+        const uint64_t known = bytes_to_pages(__atomic_load_n(&pager->known, __ATOMIC_RELAXED));
+        const uint64_t unstored =
+            __atomic_load_n(&pager->dirty, __ATOMIC_RELAXED) + __atomic_load_n(&pager->storing, __ATOMIC_RELAXED);
+
+        if (pager->server == server && size > known)
+            pages += size - known < unstored ? size - known : unstored;
+    }
+    spin_unlock(&pagers_lock);
+    return pages;
+}
+
+void pager_store_all_of(const struct server *server) {
+    for (struct memory_object *object = pager_next_object(NULL); object; object = pager_next_object(object))
+        if (object->pager->server == server)
+            keep_error(object, object_store(object));
 }
 
 /* --- Objects that nobody has any more ----------------------------------------------------------------------------- */
@@ -306,7 +338,7 @@ static void bury_orphans(void) {
     struct memory_object *object;
 
     while ((object = next_orphan())) {
-        enum status ignored = object_store(object);
+        enum status ignored = store_dirty(object, 0, LAST_PAGE);
 
         if (object->pager->endpoint)
             ignored = pager_ask(object->pager, PAGER_GONE, 0, 0, NULL, NULL, NULL);
@@ -331,12 +363,8 @@ static void wait_for_orphans(void) {
 }
 
 void pager_sync_all(void) {
-    for (struct memory_object *object = pager_next_object(NULL); object; object = pager_next_object(object)) {
-        enum status status = object_sync(object);
-
-        if (status != OK && status != ERR_RESTART) /* sync() has no result: fsync() has it */
-            __atomic_store_n(&object->pager->failed, status, __ATOMIC_RELAXED);
-    }
+    for (struct memory_object *object = pager_next_object(NULL); object; object = pager_next_object(object))
+        keep_error(object, object_sync(object)); /* sync() has no result: fsync() has it */
     wait_for_orphans();
 }
 
@@ -361,7 +389,7 @@ static void write_back(void) {
 
     for (struct memory_object *object = pager_next_object(NULL); object; object = pager_next_object(object))
         if (is_due(object, now, all))
-            store_for_later(object);
+            keep_error(object, store_dirty(object, 0, LAST_PAGE));
 }
 
 void pager_write_back_soon(void) {

@@ -207,19 +207,49 @@ static enum status ensure_table(pte_t *entry) {
     return status;
 }
 
-/* A slot of the user half is filled once in a process's life, or twice: the two other roots follow. */
+static bool user_half_is_shared(const struct process *process) {
+    return __atomic_load_n(&process->user_space->refs, __ATOMIC_RELAXED) > 1;
+}
+
+/* Whose user half it is; the others are vfork children of his, for whom he waits. */
+static const struct process *user_half_keeper(void) {
+    const struct process *process = process_current();
+    while (user_half_is_shared(process) && process->parent != NULL &&
+           process->parent->user_space == process->user_space)
+        process = process->parent;
+    return process;
+}
+
+static void set_slot_in_other_roots(const struct roots *roots, unsigned slot, pte_t entry) {
+    asi_expect(ASI_CAUSE_TABLE);
+    put_entry(roots->unrestricted, slot, entry);
+    put_entry(roots->user, slot, entry);
+}
+
+/*
+ * A slot of the user half is filled once in a process's life, or twice: the two other roots follow. Whoever shares a
+ * user half has slots of the keeper's: he may have filled one, in another thread, since the share began.
+ */
 static enum status ensure_slot(vaddr_t address) {
     pte_t *entry = window_pml4e(address);
     if (pte_present(*entry))
         return OK;
-    enum status status = ensure_table(entry);
-    if (status == OK) {
-        const struct roots *roots = &process_current()->roots;
-        asi_expect(ASI_CAUSE_TABLE);
-        put_entry(roots->unrestricted, table_index(address, 4), *entry);
-        put_entry(roots->user, table_index(address, 4), *entry);
+    const struct process *self = process_current(), *keeper = user_half_keeper();
+    unsigned slot = table_index(address, 4);
+    pte_t kept = keeper != self ? get_entry(keeper->roots.restricted, slot) : 0;
+    enum status status = OK;
+    if (pte_present(kept))
+        *entry = kept;
+    else
+        status = ensure_table(entry);
+    if (status != OK)
+        return status;
+    set_slot_in_other_roots(&self->roots, slot, *entry);
+    if (keeper != self && !pte_present(kept)) {
+        put_entry(keeper->roots.restricted, slot, *entry);
+        set_slot_in_other_roots(&keeper->roots, slot, *entry);
     }
-    return status;
+    return OK;
 }
 
 enum status user_pte_create(vaddr_t address, pte_t **out) {
@@ -293,10 +323,10 @@ static void free_table(struct gather *gather, pte_t *entry, pte_t *entries) {
 static void free_slot(struct gather *gather, vaddr_t address) {
     const struct roots *roots = &process_current()->roots;
     pte_t *entries = window_pdpte(address & ~(PDPT_SPAN - 1));
-    if (!table_is_empty(entries))
+    /* While it is shared, others' roots lead to it: it stays, until the user half goes at the latest. */
+    if (!table_is_empty(entries) || user_half_is_shared(process_current()))
         return;
-    put_entry(roots->unrestricted, table_index(address, 4), 0);
-    put_entry(roots->user, table_index(address, 4), 0);
+    set_slot_in_other_roots(roots, table_index(address, 4), 0);
     free_table(gather, window_pml4e(address), entries);
 }
 
@@ -425,17 +455,9 @@ void roots_share_user_half(const struct roots *from, const struct roots *to) {
     ephmap_scratch_put(parent_view);
 }
 
-void roots_unshare_user_half(const struct roots *from, const struct roots *to) {
-    const frame_t child[] = {to->restricted, to->unrestricted, to->user};
+void roots_unshare_user_half(const struct roots *roots) {
+    const frame_t child[] = {roots->restricted, roots->unrestricted, roots->user};
     asi_expect(ASI_CAUSE_EXEC);
-    for (unsigned slot = 0; slot < USER_SLOTS; slot++) {
-        pte_t entry = get_entry(to->restricted, slot);
-        if (pte_present(entry) && !pte_present(get_entry(from->restricted, slot))) {
-            put_entry(from->restricted, slot, entry);
-            put_entry(from->unrestricted, slot, entry);
-            put_entry(from->user, slot, entry);
-        }
-    }
     for (unsigned i = 0; i < 3; i++) {
         pte_t *view = ephmap_scratch(child[i]);
         memset(view, 0, USER_SLOTS * sizeof(pte_t));

@@ -44,10 +44,10 @@ void roots_set_stack(const struct roots *roots, enum space space, uint64_t slot,
 static inline vaddr_t stack_bottom(uint64_t slot) { return STACK_BASE + slot * STACK_STRIDE + STACK_SIZE; }
 
 /*
- * vfork: `to` gets `from`'s user half, the same tables; and back: slots that the child filled meanwhile go to the
- * parent, the child's user half is empty. The second runs in the child.
+ * vfork: `to` gets `from`'s user half, the same tables (a slot that one of them fills later the other finds:
+ * user_pte_create()); and back: the child's user half is empty. The second runs in the child.
  */
 void roots_share_user_half(const struct roots *from, const struct roots *to);
-void roots_unshare_user_half(const struct roots *from, const struct roots *to);
+void roots_unshare_user_half(const struct roots *roots);
 
 #endif

@@ -59,6 +59,22 @@ static void tidy(struct object_view_set *set) {
     set->tidy_at = 2 * kept < VIEW_SET_INLINE ? VIEW_SET_INLINE : 2 * kept;
 }
 
+static uint64_t pages_in_use; /* by all sets. Atomic */
+
+uint64_t view_set_pages(void) { return __atomic_load_n(&pages_in_use, __ATOMIC_RELAXED); }
+
+static void *page_alloc(void) {
+    void *page = global_alloc_pages(1);
+    if (page != NULL)
+        __atomic_fetch_add(&pages_in_use, 1, __ATOMIC_RELAXED);
+    return page;
+}
+
+static void page_free(void *page) {
+    global_free_pages(page, 1);
+    __atomic_fetch_sub(&pages_in_use, 1, __ATOMIC_RELAXED);
+}
+
 bool view_set_record(struct object_view_set *set, frame_t frame) {
     if (set->count == set->tidy_at)
         tidy(set);
@@ -71,11 +87,11 @@ bool view_set_record(struct object_view_set *set, frame_t frame) {
     if (page >= PAGES_MAX)
         return false;
     if (set->pages == NULL)
-        set->pages = global_alloc_pages(1);
+        set->pages = page_alloc();
     if (set->pages == NULL)
         return false;
     if (set->pages[page] == NULL)
-        set->pages[page] = global_alloc_pages(1);
+        set->pages[page] = page_alloc();
     if (set->pages[page] == NULL)
         return false;
     put_frame(set, set->count++, frame);
@@ -95,8 +111,8 @@ static void free_set(struct object_view_set *set) {
     list_remove(&set->process_link);
     if (set->pages != NULL) {
         for (unsigned page = 0; page < PAGES_MAX && set->pages[page] != NULL; page++)
-            global_free_pages(set->pages[page], 1);
-        global_free_pages(set->pages, 1);
+            page_free(set->pages[page]);
+        page_free(set->pages);
     }
     global_free(set, sizeof *set);
 }

@@ -38,6 +38,9 @@ frame_t view_set_frame(const struct object_view_set *set, uint64_t index);
 /* Clears and flushes every recorded window; the set's process is the running one. */
 void view_set_revoke(struct object_view_set *set);
 
+/* GLOBAL pages that all sets' records take. Any lock. */
+uint64_t view_set_pages(void);
+
 void ephmap_free_tables(struct gather *gather);
 
 #endif

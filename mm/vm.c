@@ -2,7 +2,7 @@
  * The user half of the calling process: mapping, unmapping, changing rights, the heap's end, taking it all down.
  *
  * Decode first, commit then: each function checks what user space asked for and reserves what it needs before it
- * changes anything. W^X: no area is writable and executable at once. Locks: takes user_space->lock. Areas are LOCAL.
+ * changes anything. Locks: takes user_space->lock. Areas are LOCAL.
  * Runs in either space without leaving it.
  */
 #include "mm/vm.h"
@@ -23,7 +23,7 @@ static struct mutex *lock_user_half(void) {
 static enum status check_protection(unsigned protection) {
     if (protection & ~(unsigned)(VM_READ | VM_WRITE | VM_EXECUTE))
         return ERR_INVALID;
-    return protection & VM_WRITE && protection & VM_EXECUTE ? ERR_ACCESS : OK;
+    return protection & VM_WRITE && protection & VM_EXECUTE && process_current()->refuses_exec_gain ? ERR_ACCESS : OK;
 }
 
 /* Rounds a range to pages; false when it is empty or does not lie in the user half. */
@@ -86,7 +86,7 @@ static enum status choose_place(const struct vm *vm, const struct vm_map_request
         if (request->no_replace && !areas_absent(vm, start, start + bytes))
             return ERR_EXISTS;
     } else if (start < USER_START || start > USER_END - bytes || !areas_absent(vm, start, start + bytes)) {
-        start = vma_find_gap(vm, bytes, USER_MMAP_TOP);
+        start = vma_find_gap(vm, bytes, USER_MMAP_TOP - vm->mmap_shift);
         if (!start)
             return ERR_NO_MEMORY;
     }
@@ -126,7 +126,7 @@ static enum status add_area(struct vm *vm, const struct vma *area) {
     status = replaces ? areas_remove(vm, area->start, area->end) : OK;
     if (status == OK && !extend_neighbour(vm, area)) {
         *node = *area;
-        area_take_object(node);
+        area_ref_object(node);
         vma_insert(vm, node);
         return OK;
     }
@@ -168,10 +168,18 @@ enum status vm_map(const struct vm_map_request *request, vaddr_t *address) {
     if (make_object)
         object_unref(area.object); /* the area has its own reference by now */
     *address = area.start;
-    if (status == OK && request->populate && request->protection &&
+    if (status == OK && (request->populate || LOCAL->vm.populates) && request->protection &&
         vm_populate(area.start, area.end - area.start, request->protection & VM_WRITE) != OK)
         return OK; /* as many pages as there are */
     return status;
+}
+
+vaddr_t vm_free_place(uint64_t bytes) {
+    struct mutex *lock = lock_user_half();
+    vaddr_t place = vma_find_gap(&LOCAL->vm, page_ceil(bytes), USER_MMAP_TOP - LOCAL->vm.mmap_shift);
+
+    mutex_unlock(lock);
+    return place;
 }
 
 enum status vm_unmap(vaddr_t address, uint64_t bytes) {
@@ -187,6 +195,33 @@ enum status vm_unmap(vaddr_t address, uint64_t bytes) {
     return status;
 }
 
+/* Whether it is a part of a segment that was mapped at `address`. */
+static bool is_part_of_segment(const struct vma *area, vaddr_t address) {
+    return area->object && area->object->segment && area->start >= address && area->start - address == area->offset;
+}
+
+enum status vm_detach_segment(vaddr_t address) {
+    struct vm *vm = &LOCAL->vm;
+    struct mutex *lock = lock_user_half();
+    const struct memory_object *object = NULL;
+    struct vma *area = vma_find(vm, address), *next;
+    enum status status = OK;
+
+    while (area && !is_part_of_segment(area, address))
+        area = area->next;
+    if (area) {
+        vm_note_change(vm);
+        object = area->object;
+    }
+    for (; area && status == OK; area = next) { /* all of an area at a time: nothing is split, so nothing fails */
+        next = area->next;
+        if (area->object == object && is_part_of_segment(area, address))
+            status = areas_remove(vm, area->start, area->end);
+    }
+    mutex_unlock(lock);
+    return object ? status : ERR_INVALID;
+}
+
 /* Whether areas cover [start, end) without a hole, and all of them may get the rights. */
 static enum status check_areas(const struct vm *vm, vaddr_t start, vaddr_t end, unsigned protection) {
     const struct vma *area = vma_find(vm, start);
@@ -195,6 +230,8 @@ static enum status check_areas(const struct vm *vm, vaddr_t start, vaddr_t end, 
         if (!area || area->start > start)
             return ERR_NO_MEMORY;
         if ((protection & VM_WRITE && !area->may_write) || (protection & VM_EXECUTE && area->region))
+            return ERR_ACCESS;
+        if (protection & VM_EXECUTE && !(area->protection & VM_EXECUTE) && process_current()->refuses_exec_gain)
             return ERR_ACCESS;
     }
     return OK;
@@ -286,10 +323,12 @@ void vm_destroy(void) {
     user_free_tables(&gather, 0, USER_SLOTS * PDPT_SPAN);
     gather_flush(&gather);
     handovers_discard(process_current()->user_space);
-    areas_forget_all(&LOCAL->vm, false);
+    process_current()->user_space->is_locked = false;
+    areas_forget_all(&LOCAL->vm);
     mutex_unlock(lock);
     if (executable) {
         ephmap_close(executable);
+        object_end_run(executable);
         object_unref(executable);
     }
 }

@@ -2,11 +2,13 @@
  * What mapping, unmapping, protecting and moving have in common: splitting, joining and removing areas with their pages
  * and their references.
  *
- * Invariant: each area with an object holds one reference on it and counts as one of its mappings (lent ones: the
- * parent's). Locks: the caller holds user_space->lock. LOCAL data only. Runs in either space without leaving it.
+ * Invariant: each area with an object holds one reference on it and counts as one of its mappings, also in a
+ * user half that is shared. Locks: the caller holds user_space->lock. LOCAL data only. Runs in either space without
+ * leaving it.
  */
 #include "mm/vm_areas.h"
 
+#include "kernel/sysv_shm.h"
 #include "mm/heap.h"
 #include "mm/object.h"
 #include "mm/region.h"
@@ -18,7 +20,12 @@ void area_ref_object(const struct vma *area) {
     if (!area->object)
         return;
     object_ref(area->object);
-    __atomic_add_fetch(&area->object->mappings, 1, __ATOMIC_RELAXED);
+    if (area->object->seals && area->shared && area->may_write)
+        object_writer_begins(area->object);
+    if (area->object->segment)
+        segment_attached(area->object);
+    else
+        __atomic_add_fetch(&area->object->mappings, 1, __ATOMIC_RELAXED);
 }
 
 void area_unref_object(const struct vma *area) {
@@ -26,23 +33,18 @@ void area_unref_object(const struct vma *area) {
         region_unref(area->region);
     if (!area->object)
         return;
-    __atomic_sub_fetch(&area->object->mappings, 1, __ATOMIC_RELAXED);
+    if (area->object->seals && area->shared && area->may_write)
+        object_writer_ends(area->object);
+    if (area->object->segment)
+        segment_detached(area->object);
+    else
+        __atomic_sub_fetch(&area->object->mappings, 1, __ATOMIC_RELAXED);
     object_unref(area->object);
-}
-
-void area_take_object(const struct vma *area) {
-    if (area_is_own(area))
-        area_ref_object(area);
-}
-
-void area_drop_object(const struct vma *area) {
-    if (area_is_own(area))
-        area_unref_object(area);
 }
 
 void area_delete(struct vm *vm, struct vma *area) {
     vma_remove(vm, area);
-    area_drop_object(area);
+    area_unref_object(area);
     local_free(area, sizeof(*area));
 }
 
@@ -52,7 +54,7 @@ enum status area_split(struct vm *vm, struct vma *area, vaddr_t at) {
     if (!upper)
         return ERR_NO_MEMORY;
     vma_split(vm, area, upper, at);
-    area_take_object(upper);
+    area_ref_object(upper);
     return OK;
 }
 
@@ -122,21 +124,19 @@ enum status areas_remove(struct vm *vm, vaddr_t start, vaddr_t end) {
     while (gone) {
         struct vma *next = gone->next;
 
-        area_drop_object(gone);
+        area_unref_object(gone);
         local_free(gone, sizeof(*gone));
         gone = next;
     }
     return OK;
 }
 
-void areas_forget_all(struct vm *vm, bool lent) {
-    uint32_t self = process_current()->id;
+void areas_forget_all(struct vm *vm) {
     struct vma *next;
 
     for (struct vma *area = vma_first(vm); area; area = next) {
         next = area->next;
-        if (!lent || area->maker == self)
-            area_unref_object(area);
+        area_unref_object(area);
         local_free(area, sizeof(*area));
     }
     vm_reset();

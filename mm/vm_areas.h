@@ -2,8 +2,9 @@
  * Areas together with what hangs on them (objects, pages): the steps that mapping, unmapping, protecting and moving
  * share. Internal to mm/vm*.c and mm/fault.c.
  *
- * A vfork child that shares its parent's user half has a copy of the parent's areas. Those are *lent*: the references
- * are the parent's. What the child adds is its own and bears its id in `maker`. See mm/vm_share.c.
+ * A vfork child that shares its parent's user half has a copy of the parent's areas, with references of its own:
+ * another thread of the parent's may unmap one meanwhile. What the child adds bears its id in `maker`. See
+ * mm/vm_share.c.
  *
  * The caller holds user_space->lock for everything here. Nothing sleeps.
  */
@@ -22,19 +23,7 @@ static inline bool user_half_is_lent(const struct process *process) {
     return process->vfork_parent && process->user_space == process->vfork_parent->process->user_space;
 }
 
-/* Whether the calling process holds the area's references itself. */
-static inline bool area_is_own(const struct vma *area) {
-    const struct process *process = process_current();
-    return !user_half_is_lent(process) || area->maker == process->id;
-}
-
-/*
- * The reference on its object or region that an area holds, if it has one, and the return of it: for lent areas
- * nothing is done.
- */
-void area_take_object(const struct vma *area);
-void area_drop_object(const struct vma *area);
-/* The same whoever's the area is. */
+/* The reference on its object or region that an area holds, if it has one, and the return of it. */
 void area_ref_object(const struct vma *area);
 void area_unref_object(const struct vma *area);
 
@@ -53,9 +42,8 @@ bool areas_absent(const struct vm *vm, vaddr_t start, vaddr_t end);
 /* Unmaps [start, end): areas, pages and tables. ERR_NO_MEMORY (a split): nothing has changed. */
 MUST_USE enum status areas_remove(struct vm *vm, vaddr_t start, vaddr_t end);
 
-/* Frees all areas and resets the bookkeeping; page tables are not touched. `lent`: only those of `maker` self hold
- * references. */
-void areas_forget_all(struct vm *vm, bool lent);
+/* Drops and frees all areas and resets the bookkeeping; page tables are not touched. */
+void areas_forget_all(struct vm *vm);
 
 /* Called before a change of the areas, so that a vfork child hands them back. */
 void vm_note_change(struct vm *vm);

@@ -62,15 +62,19 @@ static enum status share_area(struct table_builder *builder, const struct vma *a
 static void ref_objects(const struct vm *vm) {
     for (const struct vma *area = vma_first(vm); area; area = area->next)
         area_ref_object(area);
-    if (vm->executable)
+    if (vm->executable) {
         object_ref(vm->executable);
+        object_runs_again(vm->executable);
+    }
 }
 
 static void unref_objects(const struct vm *vm) {
     for (const struct vma *area = vma_first(vm); area; area = area->next)
         area_unref_object(area);
-    if (vm->executable)
+    if (vm->executable) {
+        object_end_run(vm->executable);
         object_unref(vm->executable);
+    }
 }
 
 enum status vm_fork(struct process *child) {
@@ -81,7 +85,7 @@ enum status vm_fork(struct process *child) {
     ref_objects(vm);
     builder_begin(&builder, child);
     for (const struct vma *area = vma_first(vm); area && status == OK; area = area->next)
-        if (!area->shared)
+        if (!area->shared && !area->fork)
             status = share_area(&builder, area);
     builder_end(&builder);
     tlb_flush(process_current(), NULL, TLB_EVERYTHING); /* what the parent could write it may now only read */
@@ -138,4 +142,23 @@ void vm_fork_undo(struct process *child) {
     gather_flush(&gather);
     child->user_space->resident = 0;
     unref_objects(&LOCAL->vm);
+}
+
+/* Areas that the parent did not want its child to have, on the child's side, before its first instruction. */
+void vm_settle_fork(void) {
+    struct process *process = process_current();
+    struct vm *vm = &LOCAL->vm;
+    struct vma *next;
+
+    if (vm->adviser == 0 || vm->adviser == process->id || user_half_is_lent(process))
+        return;
+    mutex_lock(&process->user_space->lock);
+    for (struct vma *area = vma_first(vm); area; area = next) {
+        next = area->next;
+        if (area->fork & VMA_FORK_DROP)
+            (void)!areas_remove(vm, area->start, area->end); /* all of it: nothing is split, so nothing fails */
+    }
+    vm->adviser = process->id;
+    vm->populates = false;
+    mutex_unlock(&process->user_space->lock);
 }

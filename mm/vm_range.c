@@ -4,6 +4,7 @@
  *
  * Locks: takes user_space->lock. Areas are LOCAL. Runs in either space without leaving it.
  */
+#include "mm/boot.h"
 #include "mm/pager_state.h"
 #include "mm/vm_areas.h"
 #include "mm/vm_pages.h"
@@ -64,6 +65,20 @@ enum status vm_discard(vaddr_t address, uint64_t bytes, bool anonymous_only) {
     return status;
 }
 
+/*
+ * Nobody who only asks for pages gets the last ones: those that others touch come first, for who finds none is killed.
+ */
+static bool memory_is_short(void) {
+    static uint64_t total; /* frames; the same from whoever writes it */
+    struct frame_counts frames;
+
+    if (total == 0) {
+        frame_count(&frames);
+        total = frames.total;
+    }
+    return frame_free_count() < total / 16;
+}
+
 enum status vm_populate(vaddr_t address, uint64_t bytes, bool write) {
     enum status status = OK;
     struct mutex *lock;
@@ -77,7 +92,7 @@ enum status vm_populate(vaddr_t address, uint64_t bytes, bool write) {
     if (!covered(&LOCAL->vm, address, end))
         status = ERR_NO_MEMORY;
     while (status == OK && address < end) {
-        status = fault_page(address, write, false, &si_code, &wanted);
+        status = memory_is_short() ? ERR_NO_MEMORY : fault_page(address, write, false, &si_code, &wanted);
         if (status == OK)
             address += PAGE_SIZE;
         if (status != ERR_WOULD_BLOCK)
@@ -85,6 +100,111 @@ enum status vm_populate(vaddr_t address, uint64_t bytes, bool write) {
         mutex_unlock(lock);
         status = fault_wanted(&wanted);
         mutex_lock(lock);
+    }
+    mutex_unlock(lock);
+    return status;
+}
+
+static enum status check_advice(const struct vm *vm, vaddr_t start, vaddr_t end, unsigned set) {
+    if (!covered(vm, start, end))
+        return ERR_NO_MEMORY;
+    for (const struct vma *area = vma_find(vm, start); area && area->start < end; area = area->next)
+        if (set == VMA_FORK_WIPE && (area->shared || vma_is_backed(area)))
+            return ERR_INVALID;
+    return OK;
+}
+
+static unsigned advised(const struct vma *area, unsigned set, unsigned clear) { return (area->fork & ~clear) | set; }
+
+/* Makes area boundaries at both ends where the areas will differ. */
+static enum status split_ends(struct vm *vm, vaddr_t start, vaddr_t end, unsigned set, unsigned clear) {
+    struct vma *first = vma_find(vm, start), *last = vma_find(vm, end - 1);
+    enum status status = OK;
+
+    if (last->end > end && last->fork != advised(last, set, clear))
+        status = area_split(vm, last, end);
+    if (status == OK && first->start < start && first->fork != advised(first, set, clear))
+        status = area_split(vm, first, start);
+    return status;
+}
+
+enum status vm_advise_fork(vaddr_t address, uint64_t bytes, unsigned set, unsigned clear) {
+    struct vm *vm = &LOCAL->vm;
+    const vaddr_t end = address + bytes;
+
+    if (bytes > USER_END || address > USER_END - bytes)
+        return ERR_NO_MEMORY;
+    if (bytes == 0)
+        return OK;
+    struct mutex *lock = lock_user_half();
+    enum status status = check_advice(vm, address, end, set);
+    if (status == OK)
+        status = split_ends(vm, address, end, set, clear);
+    if (status == OK) {
+        vm_note_change(vm);
+        vm->adviser = process_current()->id;
+        for (struct vma *area = vma_find(vm, address); area && area->start < end; area = area->next)
+            area->fork = (uint8_t)advised(area, set, clear);
+        areas_join(vm, address, end);
+    }
+    mutex_unlock(lock);
+    return status;
+}
+
+/* Where the first area behind `address` begins and ends that is not a stack, which comes as it is touched. */
+static bool next_populated(vaddr_t address, vaddr_t *start, vaddr_t *end) {
+    struct mutex *lock = lock_user_half();
+    const struct vma *area = vma_find(&LOCAL->vm, address);
+
+    while (area && (area->start < address || area->grows_down || area->protection == 0 || area->region))
+        area = area->next;
+    if (area) {
+        *start = area->start;
+        *end = area->end;
+    }
+    mutex_unlock(lock);
+    return area != NULL;
+}
+
+void vm_populate_all(void) {
+    vaddr_t start, end = 0;
+
+    while (next_populated(end, &start, &end))
+        (void)!vm_populate(start, end - start, false);
+}
+
+void vm_populate_new(bool populate) {
+    struct mutex *lock = lock_user_half();
+
+    LOCAL->vm.populates = populate;
+    if (populate)
+        LOCAL->vm.adviser = process_current()->id;
+    mutex_unlock(lock);
+}
+
+static bool page_is_resident(const struct vma *area, vaddr_t address) {
+    const pte_t *entry = user_next_table(address, address + PAGE_SIZE) == address ? user_pte(address) : NULL;
+    frame_t frame;
+
+    if (entry && *entry)
+        return true;
+    if (!area->object || object_page(area->object, (area->offset + (address - area->start)) >> PAGE_SHIFT,
+                                     PAGE_IF_RESIDENT, &frame) != OK)
+        return false;
+    object_page_put(frame);
+    return true;
+}
+
+enum status vm_residency(vaddr_t address, unsigned count, uint8_t *resident) {
+    const vaddr_t end = address + count * PAGE_SIZE;
+    struct mutex *lock = lock_user_half();
+    enum status status = covered(&LOCAL->vm, address, end) ? OK : ERR_NO_MEMORY;
+    const struct vma *area = vma_find(&LOCAL->vm, address);
+
+    for (; status == OK && address < end; address += PAGE_SIZE) {
+        if (address == area->end)
+            area = area->next;
+        *resident++ = page_is_resident(area, address);
     }
     mutex_unlock(lock);
     return status;

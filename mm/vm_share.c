@@ -4,9 +4,9 @@
  * behind when the share ends, and the parent takes them over before it goes on: to the program it was one address space
  * all the time.
  *
- * What is left behind is metadata (addresses, rights, objects), class GLOBAL. Each of its areas holds the references
- * that an area holds. Locks: user_space->lock for the areas; handovers_lock for the list. Runs in either space without
- * leaving it.
+ * What is left behind is metadata (rights, objects), class GLOBAL; addresses in it are mixed with the program's secret,
+ * which parent and child have in LOCAL memory. Each of its areas holds the references that an area holds. Locks:
+ * user_space->lock for the areas; handovers_lock for the list. Runs in either space without leaving it.
  */
 #include "kernel/list.h"
 #include "mm/ephmap.h"
@@ -19,14 +19,24 @@
 struct handover {
     struct list link;
     const struct user_space *space;
-    size_t pages; /* of GLOBAL memory that this takes */
-    vaddr_t heap_end;
+    size_t pages;     /* of GLOBAL memory that this takes */
+    vaddr_t heap_end; /* mixed, as the areas' start and end */
     uint64_t count;
     struct vma area[]; /* without the links */
 };
 
 static struct spinlock handovers_lock = SPINLOCK_INIT(RANK_OBJECT);
 static struct list handovers = {&handovers, &handovers}; /* of struct handover. Protected by handovers_lock */
+
+void vm_lend(void) {
+    for (const struct vma *area = vma_first(&LOCAL->vm); area; area = area->next)
+        area_ref_object(area);
+}
+
+void vm_lend_undo(void) {
+    for (const struct vma *area = vma_first(&LOCAL->vm); area; area = area->next)
+        area_unref_object(area);
+}
 
 void vm_note_change(struct vm *vm) {
     const struct process *process = process_current();
@@ -53,6 +63,9 @@ static struct handover *take_handover(const struct user_space *space) {
     return found;
 }
 
+/* What an address looks like to those who do not know the program's secret, and back. */
+static vaddr_t mixed(const struct vm *vm, vaddr_t address) { return address ^ vm->address_secret; }
+
 static bool leave_handover(const struct vm *vm) {
     size_t pages = bytes_to_pages(sizeof(struct handover) + vm->areas * sizeof(struct vma));
     struct handover *handover = global_alloc_pages(pages);
@@ -61,9 +74,20 @@ static bool leave_handover(const struct vm *vm) {
         return false;
     handover->space = process_current()->user_space;
     handover->pages = pages;
-    handover->heap_end = vm->heap_end;
+    handover->heap_end = mixed(vm, vm->heap_end);
     for (const struct vma *area = vma_first(vm); area; area = area->next) {
-        handover->area[handover->count++] = *area;
+        struct vma *left = &handover->area[handover->count++];
+
+        *left = (struct vma){.protection = area->protection,
+                             .shared = area->shared,
+                             .grows_down = area->grows_down,
+                             .may_write = area->may_write,
+                             .object = area->object,
+                             .region = area->region,
+                             .offset = area->offset,
+                             .object_limit = area->object_limit,
+                             .start = mixed(vm, area->start),
+                             .end = mixed(vm, area->end)};
         area_ref_object(area);
     }
     spin_lock(&handovers_lock);
@@ -91,7 +115,7 @@ void vm_disown(void) {
     mutex_lock(lock);
     if (vm->changer == process_current()->id && !leave_handover(vm))
         unmap_own(vm);
-    areas_forget_all(vm, true);
+    areas_forget_all(vm);
     mutex_unlock(lock);
     if (executable)
         ephmap_close(executable); /* the reference is the parent's */
@@ -129,21 +153,23 @@ static bool alloc_areas(uint64_t count, struct vma **out) {
 
 static void take_over(struct vm *vm, const struct handover *handover, struct vma *nodes) {
     const struct process *process = process_current();
-    bool lent = user_half_is_lent(process);
-    uint32_t maker = lent ? process->id : 0;
-    struct memory_object *executable = vm->executable;
-    vaddr_t heap_start = vm->heap_start;
+    uint32_t maker = user_half_is_lent(process) ? process->id : 0;
+    const struct vm before = *vm;
 
-    areas_forget_all(vm, lent);
-    vm->heap_start = heap_start;
-    vm->heap_end = handover->heap_end;
-    vm->executable = executable;
+    areas_forget_all(vm);
+    vm->heap_start = before.heap_start;
+    vm->heap_end = mixed(&before, handover->heap_end);
+    vm->mmap_shift = before.mmap_shift;
+    vm->address_secret = before.address_secret;
+    vm->executable = before.executable;
     vm->changer = maker;
     for (uint64_t i = 0; i < handover->count; i++) {
         struct vma *node = nodes;
 
         nodes = node->next;
         *node = handover->area[i];
+        node->start = mixed(&before, node->start);
+        node->end = mixed(&before, node->end);
         node->maker = maker;
         vma_insert(vm, node);
     }

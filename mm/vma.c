@@ -250,7 +250,7 @@ void vma_split(struct vm *vm, struct vma *area, struct vma *upper, vaddr_t at) {
 bool vma_joinable(const struct vma *lower, const struct vma *upper) {
     if (lower->end != upper->start || lower->protection != upper->protection || lower->object != upper->object ||
         lower->region != upper->region || lower->shared != upper->shared || lower->may_write != upper->may_write ||
-        lower->maker != upper->maker || lower->grows_down || upper->grows_down)
+        lower->maker != upper->maker || lower->fork != upper->fork || lower->grows_down || upper->grows_down)
         return false;
     return !vma_is_backed(lower) ||
            (lower->offset + (lower->end - lower->start) == upper->offset && lower->object_limit == upper->object_limit);

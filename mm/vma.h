@@ -17,6 +17,12 @@
 struct memory_object;
 struct region;
 
+/* What a fork does with an area, but copy it. Bits. */
+enum vma_fork {
+    VMA_FORK_WIPE = 1, /* private anonymous memory: the child's is zero */
+    VMA_FORK_DROP = 2, /* the child has it not */
+};
+
 /* One range of pages with the same rights and the same backing. Protected by user_space->lock. */
 struct vma {
     vaddr_t start, end; /* whole pages, start < end */
@@ -30,6 +36,7 @@ struct vma {
     bool shared;        /* writes are seen by all who map the object */
     bool grows_down;    /* a fault below extends it */
     bool may_write;     /* mprotect may add VM_WRITE */
+    uint8_t fork;       /* enum vma_fork bits */
     uint32_t maker;     /* id of the vfork child that made it in its parent's user half; else 0. See mm/vm_share.c */
 
     struct memory_object *object; /* NULL: anonymous, or a region */

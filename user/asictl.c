@@ -15,7 +15,7 @@
 
 static int usage(void) {
     fputs("usage: asictl                             show the state\n"
-          "       asictl mode none|classic|naive|asi\n"
+          "       asictl mode [none|classic|naive|asi]\n"
           "       asictl flush auto|off|cost:IBPB,VERW,CR3\n"
           "       asictl audit [BREAK]               BREAK: reach-secret, reach-foreign, reach-view,\n"
           "                                          reach-filling, reach-moved, clean, gate\n"
@@ -72,6 +72,16 @@ static int show_state(void) {
                (double)state.boot_to_user_ticks / (double)state.tsc_hz);
     }
     return show_memory();
+}
+
+/* Nothing else: for a shell's prompt. */
+static int show_mode(void) {
+    struct asi_state state;
+    if (asi_get_state(&state) < 0) {
+        return refused("state");
+    }
+    puts(asi_mode_name(state.mode));
+    return 0;
 }
 
 static int set_mode(const char *name) {
@@ -218,8 +228,8 @@ int main(int argc, char **argv) {
     if (verb == NULL) {
         return show_state();
     }
-    if (strcmp(verb, "mode") == 0 && argument != NULL) {
-        return set_mode(argument);
+    if (strcmp(verb, "mode") == 0) {
+        return argument != NULL ? set_mode(argument) : show_mode();
     }
     if (strcmp(verb, "flush") == 0 && argument != NULL) {
         return set_flush(argument);

@@ -65,6 +65,7 @@ static void print_counters(const struct asi_counters *counters) {
     print_count("between processes", counters->process_switches);
     print_count("between threads", counters->thread_switches);
     print_count("to and from idle", counters->idle_switches);
+    print_count("idle, microseconds", counters->idle_ns / 1000);
     printf("memory\n");
     print_count("page faults", counters->page_faults);
     print_count("views mapped", counters->views_mapped);

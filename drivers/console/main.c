@@ -1,7 +1,9 @@
 /*
- * The console: serves the terminal of /dev/console by the serial port and the screen.
+ * The console: serves the terminal of /dev/console by the serial port, the screen and the keyboard.
  *
- *     console [--ask-size]     asks whoever is at the other end how large its window is
+ *     console --ask-size     asks whoever is at the other end of the serial port how large its window is
+ *     console --screen       draws the screen itself, with a status line, and takes the keyboard; its size counts.
+ *                            Standard input: lines for the screen alone, which the kernel prints on the serial port
  *
  * PENUMBRA_AUTHORITY is the number of a handle on the authority, with RIGHT_DEVICES and RIGHT_NAMESPACE. Standard
  * output gets one byte when the terminal is served; then the standard handles are given up: /dev/console is this
@@ -18,33 +20,29 @@
 #include <string.h>
 #include <time.h>
 
+#include "drivers/console/keyboard.h"
+#include "drivers/console/keys.h"
 #include "drivers/console/port.h"
+#include "drivers/console/screen.h"
 #include "drivers/console/size_query.h"
-#include "drivers/console/tty.h"
+#include "drivers/lib/served_terminal.h"
 #include "user/lib/native.h"
 
 #define BIT_PORT         1U
+#define BIT_KEYBOARD     2U
 #define ASKING_NS        UINT64_C(2000000000) /* how long an answer about the size is waited for */
+#define SECOND_ANSWER_NS UINT64_C(300000000)  /* and one that the screen has given already */
 #define REASONS_AT_ONCE  64                   /* of interrupts, before other messages get their turn */
 #define RECEIVED_AT_ONCE 256                  /* bytes likewise */
 
-static int terminal = -1, endpoint = -1;
-static struct tty tty;
-static struct terminal_state published; /* what the kernel knows */
-static uint32_t published_events;
-static bool somebody_waits; /* somebody was answered EAGAIN */
-static bool changed;        /* since then */
-static bool screen = true;  /* there is one */
+static int endpoint = -1;
+static struct served_terminal console;
+static struct tty *const tty = &console.tty;
+static struct keys keys;
 static struct size_query query;
 static uint64_t asking_until;
 
 static uint8_t came[IPC_BYTES_MAX], answer[TERMINAL_READ_BYTES];
-
-static uint64_t now(void) {
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (uint64_t)time.tv_sec * UINT64_C(1000000000) + (uint64_t)time.tv_nsec;
-}
 
 /* --- Between terminal and line ------------------------------------------------------------------------------------ */
 
@@ -52,27 +50,51 @@ static void take_input(uint8_t byte, uint64_t time) {
     uint8_t through[SIZE_ANSWER_MAX];
     size_t count = size_query_input(&query, byte, through);
     for (size_t i = 0; i < count; i++) {
-        tty_input(&tty, through[i], time);
+        tty_input(tty, through[i], time);
     }
-    if (query.rows != 0) {
-        tty.size = (struct terminal_size){.rows = query.rows, .columns = query.columns};
-        query.rows = query.columns = 0;
+    if (query.rows != 0 && !screen_is_open()) {
+        tty->size = (struct terminal_size){.rows = query.rows, .columns = query.columns};
     }
+    query.rows = query.columns = 0;
 }
 
 static void receive(void) {
     uint64_t time = 0;
     uint8_t byte;
     for (unsigned i = 0; i < RECEIVED_AT_ONCE && port_receive(&byte); i++) {
-        time = time != 0 ? time : now();
+        time = time != 0 ? time : served_now();
         take_input(byte, time);
-        changed = true;
+        console.changed = true;
     }
 }
 
-static void show(const uint8_t *bytes, size_t count) {
-    if (screen && syscall(SYS_TERMINAL_SHOW, terminal, bytes, count) < 0 && errno == ENXIO) {
-        screen = false;
+/*
+ * The screen's terminal answers a question at once. One at the other end of the serial port, which has seen the
+ * question, too, answers in its own time: that one is taken out of what is typed.
+ */
+static void take_answer(void) {
+    char text[SCREEN_ANSWER_MAX];
+    const size_t count = screen_take_answer(text, sizeof text);
+    if (count == 0) {
+        return;
+    }
+    for (size_t i = 0; i < count; i++) {
+        tty_input(tty, (uint8_t)text[i], served_now());
+    }
+    query.waiting = true;
+    asking_until = served_now() + SECOND_ANSWER_NS;
+}
+
+static void serve_keyboard(void) {
+    uint8_t code;
+    char text[KEYS_BYTES_MAX];
+    keyboard_acknowledge();
+    for (unsigned i = 0; i < RECEIVED_AT_ONCE && keyboard_receive(&code); i++) {
+        const size_t count = keys_scan(&keys, code, screen_has_application_keys(), text);
+        for (size_t at = 0; at < count; at++) {
+            tty_input(tty, (uint8_t)text[at], served_now());
+        }
+        console.changed = true;
     }
 }
 
@@ -80,14 +102,15 @@ static void show(const uint8_t *bytes, size_t count) {
 static void send(void) {
     const uint8_t *bytes;
     size_t count, sent;
-    while ((count = tty_output_span(&tty, &bytes)) > 0) {
+    while ((count = tty_output_span(tty, &bytes)) > 0) {
         sent = port_send(bytes, count);
         if (sent == 0) {
             break;
         }
-        show(bytes, sent);
-        tty_output_sent(&tty, sent);
-        changed = true;
+        screen_show(bytes, sent);
+        tty_output_sent(tty, sent);
+        take_answer();
+        console.changed = true;
         if (sent < count) {
             receive();
         }
@@ -108,50 +131,16 @@ static void serve_port(void) {
 
 /* --- What the kernel asks ----------------------------------------------------------------------------------------- */
 
-static void say_again(struct ipc *ipc, uint64_t wait) {
-    ipc->label = EAGAIN;
-    ipc->word[0] = wait;
-    somebody_waits = true;
-    changed = false;
-}
-
-static void say(struct ipc *ipc, enum tty_result result, uint64_t word, uint64_t wait) {
-    static const uint32_t labels[] = {[TTY_DONE] = 0, [TTY_UNKNOWN] = ENOTTY, [TTY_INVALID] = EINVAL};
-    if (result == TTY_AGAIN) {
-        say_again(ipc, wait);
-        return;
-    }
-    ipc->label = labels[result];
-    ipc->word[0] = word;
-}
-
-static void answer_read(struct ipc *ipc) {
-    size_t count = 0, room = ipc->word[0] < sizeof answer ? ipc->word[0] : sizeof answer;
-    uint64_t wait, elapsed = ipc->word[1];
-    bool nonblock = ipc->word[2] & TERMINAL_NONBLOCK;
-    enum tty_result result = tty_read(&tty, answer, room, elapsed, nonblock, now(), &count, &wait);
-    say(ipc, result, count, wait);
-    ipc->extra->length = (uint32_t)count;
-    changed = changed || count > 0;
-}
-
 static void answer_write(struct ipc *ipc) {
     size_t done = 0, part, count = ipc->extra->room;
+    screen_show_messages();
     do {
-        part = tty_write(&tty, came + done, count - done);
+        part = tty_write(tty, came + done, count - done);
         done += part;
         send();
     } while (part > 0 && done < count);
     memset(came, 0, count);
-    say(ipc, done > 0 ? TTY_DONE : TTY_AGAIN, done, TERMINAL_FOREVER);
-}
-
-static void answer_control(struct ipc *ipc) {
-    uint64_t number, argument = ipc->word[1];
-    enum tty_result result = tty_control(&tty, (uint32_t)ipc->word[0], argument, came, ipc->extra->room, &number);
-    say(ipc, result, number, TERMINAL_FOREVER);
-    changed = changed || result == TTY_DONE;
-    send(); /* output may have been started */
+    served_say(&console, ipc, done > 0 ? TTY_DONE : TTY_AGAIN, done, TERMINAL_FOREVER);
 }
 
 /* Leaves the answer in *ipc and its bytes in `extra`. */
@@ -160,48 +149,18 @@ static void answer_call(struct ipc *ipc) {
     ipc->extra->length = 0;
     switch (ipc->label) {
     case TERMINAL_READ:
-        answer_read(ipc);
+        served_read(&console, ipc, answer);
         break;
     case TERMINAL_WRITE:
         answer_write(ipc);
         break;
     case TERMINAL_CONTROL:
-        answer_control(ipc);
+        served_control(&console, ipc, came);
+        send(); /* output may have been started */
         break;
     default:
         ipc->label = ENOSYS;
     }
-}
-
-/* --- What the kernel is told -------------------------------------------------------------------------------------- */
-
-static void publish_state(void) {
-    const struct terminal_state state = {.settings = tty.settings, .size = tty.size};
-    if (memcmp(&state, &published, sizeof state) != 0) {
-        published = state;
-        syscall(SYS_TERMINAL_STATE, terminal, &state);
-    }
-}
-
-static void publish_signals(void) {
-    while (tty.signals != 0) {
-        int signal = __builtin_ctzll(tty.signals);
-        tty.signals &= tty.signals - 1;
-        syscall(SYS_TERMINAL_SIGNAL, terminal, signal);
-    }
-}
-
-/* All before a call is answered: who asks again finds the kernel knowing. */
-static void publish(void) {
-    uint32_t events = tty_events(&tty);
-    publish_state();
-    publish_signals();
-    if (events != published_events || (somebody_waits && changed)) {
-        published_events = events;
-        somebody_waits = false;
-        syscall(SYS_TERMINAL_EVENTS, terminal, events);
-    }
-    changed = false;
 }
 
 /* --- Start and loop ----------------------------------------------------------------------------------------------- */
@@ -213,34 +172,32 @@ static void fail(const char *what) {
 
 static void ask_size(void) {
     query.waiting = true;
-    asking_until = now() + ASKING_NS;
+    asking_until = served_now() + ASKING_NS;
     for (const char *byte = SIZE_QUESTION; *byte != '\0'; byte++) {
-        tty_put_plain(&tty, (uint8_t)*byte);
+        tty_put_plain(tty, (uint8_t)*byte);
     }
-    tty.output.column = 0;
+    tty->output.column = 0;
 }
 
 static void give_up_asking(void) {
     uint8_t through[SIZE_ANSWER_MAX];
     size_t count = size_query_give_up(&query, through);
     for (size_t i = 0; i < count; i++) {
-        tty_input(&tty, through[i], now());
+        tty_input(tty, through[i], served_now());
     }
-    changed = true;
+    console.changed = true;
 }
 
 static void attach(int authority) {
-    terminal = (int)syscall(SYS_TERMINAL_CREATE, authority, TERMINAL_CONSOLE);
-    if (terminal < 0) {
+    int handle = (int)syscall(SYS_TERMINAL_CREATE, authority, TERMINAL_CONSOLE);
+    if (handle < 0) {
         fail("no terminal");
     }
-    tty_init(&tty);
-    published = (struct terminal_state){.settings = tty.settings, .size = tty.size};
-    if (syscall(SYS_TERMINAL_ATTACH, terminal, endpoint, &published) < 0) {
+    screen_use(handle);
+    tty_init(tty);
+    if (served_attach(&console, handle, endpoint) < 0) {
         fail("the terminal cannot be served");
     }
-    tty.settings = published.settings;
-    tty.size = published.size;
 }
 
 /* Says that it is ready. */
@@ -261,13 +218,26 @@ static void leave_standard_handles(void) {
     }
 }
 
+static bool has_deadlines(void) { return query.waiting || screen_is_open(); }
+
 static uint64_t patience(void) {
-    uint64_t time;
-    if (!query.waiting) {
+    if (!has_deadlines()) {
         return IPC_FOREVER;
     }
-    time = now();
-    return time < asking_until ? asking_until - time : 0;
+    const uint64_t time = served_now(), screen = screen_patience(time);
+    const uint64_t asking = !query.waiting ? IPC_FOREVER : asking_until > time ? asking_until - time : 0;
+    return asking < screen ? asking : screen;
+}
+
+static void do_what_is_due(void) {
+    if (!has_deadlines()) {
+        return;
+    }
+    const uint64_t time = served_now();
+    if (query.waiting && time >= asking_until) {
+        give_up_asking();
+    }
+    screen_refresh(time);
 }
 
 static _Noreturn void serve(void) {
@@ -280,15 +250,34 @@ static _Noreturn void serve(void) {
         int status = answered ? ipc_receive(endpoint, &ipc) : ipc_reply_receive(endpoint, &ipc);
         memset(answer, 0, answered ? 0 : extra.length);
         answered = true;
-        if (status < 0 && errno == ETIMEDOUT) {
-            give_up_asking();
-        } else if (status == 0 && ipc.label == IPC_NOTIFICATION) {
+        if (status == 0 && ipc.label == IPC_NOTIFICATION) {
+            serve_keyboard();
             serve_port();
         } else if (status == 0) {
             answer_call(&ipc);
             answered = false;
         }
-        publish();
+        do_what_is_due();
+        served_publish(&console, tty_events(tty));
+    }
+}
+
+/* To the terminal that this program serves: to write to it would be to wait for oneself. */
+static void complain(const char *what) {
+    char text[128];
+    const int length = snprintf(text, sizeof text, "console: %s: %s\n", what, strerror(errno));
+    tty_write(tty, (const uint8_t *)text, (size_t)length);
+}
+
+/* Without one the kernel goes on drawing, and the serial port is there in any case. */
+static void take_screen(int authority) {
+    const int messages = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    if (!screen_open(authority, messages, &tty->size)) {
+        complain("the screen");
+        return;
+    }
+    if (!keyboard_open(authority, endpoint, BIT_KEYBOARD)) {
+        complain("the keyboard");
     }
 }
 
@@ -306,12 +295,15 @@ int main(int argc, char **argv) {
         fprintf(stderr, "console: the serial port: %s\n", strerror(errno)); /* the screen may be there */
     }
     attach(right);
+    if (argc > 1 && strcmp(argv[1], "--screen") == 0) {
+        take_screen(right);
+    }
     close(right);
     leave_standard_handles();
     if (argc > 1 && strcmp(argv[1], "--ask-size") == 0) {
         ask_size();
     }
     serve_port();
-    publish();
+    served_publish(&console, tty_events(tty));
     serve();
 }

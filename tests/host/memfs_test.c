@@ -445,6 +445,33 @@ static void begin(uint64_t cells, uint64_t limit) {
     nodes[1] = (struct model_node){ROOT_NODE, S_IFDIR | 0755, 2, 1};
 }
 
+/* An answer is remembered until the next change in its place, however many come in the others. */
+static void remembered(void) {
+    char name[32];
+    begin(SMALL, UINT64_MAX);
+    CHECK(call(FS_CREATE, ROOT_NODE, "kept", 0, NULL, S_IFREG | 0600) == 0);
+    const struct sent kept = last;
+    const size_t kept_length = last_length;
+    const struct fs_reply answered = *answer;
+    for (unsigned i = 1; i < 10 * FS_CHANGES_MAX; i++) {
+        if ((last_request + 1) % FS_CHANGES_MAX == kept.request.request % FS_CHANGES_MAX) {
+            last_request++;
+        }
+        snprintf(name, sizeof name, "r%u", i);
+        CHECK(call(FS_CREATE, ROOT_NODE, name, 0, NULL, S_IFREG | 0600) == 0);
+    }
+    restart();
+    last = kept;
+    last_length = kept_length;
+    CHECK(again() == 0 && memcmp(answer, &answered, sizeof answered) == 0);
+    last_request = (last_request / FS_CHANGES_MAX + 1) * FS_CHANGES_MAX + kept.request.request % FS_CHANGES_MAX - 1;
+    CHECK(call(FS_CREATE, ROOT_NODE, "next", 0, NULL, S_IFREG | 0600) == 0);
+    last = kept;
+    last_length = kept_length;
+    CHECK(again() == EEXIST);
+    check_state();
+}
+
 static void random_calls(void) {
     begin(LARGE, UINT64_MAX);
     for (unsigned i = 0; i < CALLS; i++) {
@@ -565,6 +592,7 @@ static void absurd_calls(void) {
 }
 
 int main(void) {
+    remembered();
     random_calls();
     unsigned steps = kills();
     full_memory();

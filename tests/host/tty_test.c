@@ -11,24 +11,13 @@
 #include <termios.h>
 
 #include "drivers/console/size_query.h"
-#include "drivers/console/tty.h"
+#include "drivers/lib/tty.h"
+#include "tests/host/check.h"
 
 #define SECOND UINT64_C(1000000000)
 
 static struct tty tty;
 static uint64_t now;
-static const char *case_name;
-
-static void fail(int line, const char *what) {
-    printf("tty_test: %s: line %d: %s\n", case_name, line, what);
-    exit(1);
-}
-
-#define CHECK(condition)                                                                                               \
-    do {                                                                                                               \
-        if (!(condition))                                                                                              \
-            fail(__LINE__, #condition);                                                                                \
-    } while (0)
 
 static void type(const char *keys, size_t count) {
     for (size_t i = 0; i < count; i++)

@@ -12,6 +12,8 @@
 
 #include "arch/uaccess.h"
 #include "asi/asi.h"
+#include "kernel/limits.h"
+#include "kernel/sysv_shm.h"
 #include "mm/ephmap.h"
 #include "mm/gather.h"
 #include "mm/pager_state.h"
@@ -47,6 +49,8 @@ bool ephmap_enabled;
 unsigned cpu_count = 1, cpus_found = 1;
 bool tags_in_use;
 
+uint64_t limit_current(enum resource resource) { return resource == RLIMIT_STACK ? VM_STACK_LIMIT : RLIM_INFINITY; }
+
 static unsigned running(void) { return (unsigned)((uint64_t)process_current()->id >> 16); }
 
 static void tlb_clear(void) { memset(tlb, 0, sizeof(tlb)); }
@@ -73,6 +77,14 @@ paddr_t region_address(const struct region *region) { return (paddr_t)(uintptr_t
 uint64_t region_bytes(const struct region *region) { return (uint64_t)(uintptr_t)region; }
 void region_ref(struct region *region) { (void)region; }
 void region_unref(struct region *region) { (void)region; }
+
+/* Nor segments of shared memory. */
+void segment_attached(struct memory_object *object) { (void)object; }
+void segment_detached(struct memory_object *object) { (void)object; }
+
+/* Memory is short when a test says so, not by counting. */
+void frame_count(struct frame_counts *out) { *out = (struct frame_counts){.total = FRAMES}; }
+uint64_t frame_free_count(void) { return FRAMES; }
 
 enum status frame_alloc(enum frame_class class, uint32_t owner, frame_t *out) {
     if (fails())
@@ -275,7 +287,7 @@ void ephmap_copy_frame(frame_t to, frame_t from) { memcpy(physmap(to), physmap(f
 void ephmap_close(struct memory_object *object) { (void)object; }
 bool ephmap_has_open(struct process *process, struct memory_object *object) { return process && object; }
 void ephmap_revoke_frame(struct memory_object *object, frame_t frame) { CHECK(frame_info(frame)->object == object); }
-/* The one process there is has forgotten cut pages by itself: mm/vm_cut.c finds nobody else. */
+/* The one process there is has forgotten cut pages by itself: mm/vm_everywhere.c finds nobody else. */
 struct list all_processes = {&all_processes, &all_processes};
 void stop_others(void) {}
 void resume_others(void (*on_each)(void)) { (void)on_each; }
@@ -467,6 +479,7 @@ struct process *machine_fork(bool share) {
         slots[child].process.user_space = process_current()->user_space;
         slots[child].process.vfork_parent = &slots[parent].thread;
         slots[child].loaded = slots[parent].loaded;
+        vm_lend();
         return &slots[child].process;
     }
     fail_after = armed;

@@ -380,7 +380,13 @@ static void check_limits(void) {
     CHECK(vm_map(&request, &place) == ERR_NO_MEMORY);
     request.bytes = PAGE_SIZE;
     request.protection = VM_WRITE | VM_EXECUTE;
+    CHECK(vm_map(&request, &place) == OK);
+    process_current()->refuses_exec_gain = true;
     CHECK(vm_map(&request, &place) == ERR_ACCESS);
+    CHECK(vm_protect(place, PAGE_SIZE, VM_READ) == OK);
+    CHECK(vm_protect(place, PAGE_SIZE, VM_READ | VM_EXECUTE) == ERR_ACCESS);
+    process_current()->refuses_exec_gain = false;
+    CHECK(vm_unmap(place, PAGE_SIZE) == OK);
     request.protection = VM_READ;
     request.fixed = true;
     request.address = USER_END;

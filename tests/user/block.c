@@ -110,6 +110,18 @@ static void info(void) {
     end(disk);
 }
 
+/* What comes with a flush is nobody's business, whatever it is. Found by the fuzzer: the driver ended. */
+static void flush_with_a_file(void) {
+    int disk = begin(), pair[2];
+    CHECK_OK(pipe(pair));
+    CHECK_EQ(request(disk, BLOCK_FLUSH, 0, 0, 0, disk), 0);
+    CHECK_EQ(request(disk, BLOCK_FLUSH, 0, 0, 0, new_grant(new_object(1), 0, 1, GRANT_STORE)), 0);
+    request(disk, BLOCK_FLUSH, 0, 0, 0, pair[0]); /* a pipe cannot be sent: EACCES, or it can */
+    CHECK_EQ(request(disk, BLOCK_FLUSH, 0, 0, 0, -1), 0);
+    CHECK(disk_size(disk) > 0);
+    end(disk);
+}
+
 static void write_and_read(void) {
     static const uint64_t sizes[] = {1, 2, 7, 32, 64};
     int disk = begin(), from = new_object(64), to = new_object(64);
@@ -374,6 +386,7 @@ static void no_exits(void) {
 
 static const struct test_case cases[] = {
     {"info", info},
+    {"flush-with-a-file", flush_with_a_file},
     {"write-and-read", write_and_read},
     {"parts-of-pages", parts_of_pages},
     {"refusals", refusals},

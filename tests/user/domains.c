@@ -73,12 +73,32 @@ static void bad_arguments(void) {
     CHECK_ERRNO(domain_move(0, own), ENOENT); /* its last member has left */
 }
 
-/* Inherited membership is no right to give the domain's trust away; nor may anybody join. */
+/* Gives up being the superuser, by which it leaves its domain, and is moved back into it by a child that has not. */
+static void become_user_in(int domain) {
+    int ends[2];
+    char byte;
+    CHECK_OK(pipe(ends));
+    pid_t child = (pid_t)CHECK_OK(fork());
+    if (child == 0) {
+        CHECK_EQ(read(ends[0], &byte, 1), 1);
+        CHECK_OK(domain_move(getppid(), domain));
+        _exit(0);
+    }
+    CHECK_OK(setuid(USER));
+    CHECK_EQ(domain_call(PR_ASI_DOMAIN_GET, 0, 0), 0);
+    CHECK_EQ(write(ends[1], "x", 1), 1);
+    CHECK_EXITED(test_wait(child));
+    CHECK_EQ(domain_call(PR_ASI_DOMAIN_GET, 0, 0), domain);
+    CHECK_OK(close(ends[0]));
+    CHECK_OK(close(ends[1]));
+}
+
+/* Membership is no right to give the domain's trust away; nor may anybody join. */
 static void unprivileged(void *partner) {
     const int peer = partner_domain(), own = domain_call(PR_ASI_DOMAIN_GET, 0, 0);
     struct asi_trust_change change = {(uint32_t)peer, (uint32_t)own, 1};
     CHECK(own > 0);
-    CHECK_OK(setuid(USER));
+    become_user_in(own);
     CHECK_ERRNO(domain_call(PR_ASI_TRUST, peer, 1), EPERM);
     CHECK_ERRNO(penumbra_call(ASI_OP_TRUST, 0, &change, sizeof(change)), EPERM);
     CHECK_ERRNO(domain_move(0, peer), EPERM);

@@ -15,7 +15,9 @@
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "tests/user/lib/test.h"
@@ -205,6 +207,21 @@ static void refused(void) {
     CHECK_OK(unlink(path));
 }
 
+static void at_no_link(void *unused) {
+    char *argv[] = {(char *)(uintptr_t)self(), "child-pid", NULL}, *envp[] = {NULL};
+    const char *link = test_path("exec-link");
+    (void)unused;
+    CHECK_OK(symlink(self(), link));
+    CHECK_ERRNO(syscall(SYS_execveat, AT_FDCWD, link, argv, envp, AT_SYMLINK_NOFOLLOW), ELOOP);
+    CHECK_ERRNO(syscall(SYS_execveat, AT_FDCWD, link, argv, envp, AT_SYMLINK_FOLLOW), EINVAL);
+    CHECK_OK(unlink(link));
+    argv[1] = "child-alone";
+    syscall(SYS_execveat, AT_FDCWD, self(), argv, envp, AT_SYMLINK_NOFOLLOW);
+    test_fail(__FILE__, __LINE__, "execveat of %s failed", self());
+}
+
+static void not_followed(void) { CHECK_EXITED(test_run_child(at_no_link, NULL)); }
+
 /* One string over 128 KiB, and many strings over a quarter of the stack: E2BIG, and the caller goes on. */
 static void too_big(void) {
     enum { STRINGS = 40000 };
@@ -237,6 +254,147 @@ static void child_count(void) {
     CHECK_EQ(strlen(arguments[1999]), 100);
 }
 
+/* --- A program that runs is not written, one that is written does not run ----------------------------------------- */
+
+enum { LIFELINE = 9 };
+
+/* A copy of this program, or another file that may be executed. */
+static const char *make_program(const char *name, const char *text) {
+    static uint8_t buffer[1 << 16];
+    const char *path = test_path(name);
+    ssize_t bytes;
+    int to = (int)CHECK_OK(open(path, O_WRONLY | O_CREAT | O_EXCL, 0755));
+    if (text != NULL) {
+        CHECK_EQ(write(to, text, strlen(text)), strlen(text));
+    } else {
+        int from = (int)CHECK_OK(open(self(), O_RDONLY));
+        while ((bytes = CHECK_OK(read(from, buffer, sizeof(buffer)))) > 0)
+            CHECK_EQ(write(to, buffer, (size_t)bytes), bytes);
+        CHECK_OK(close(from));
+    }
+    CHECK_OK(close(to));
+    return path;
+}
+
+/* Says on the lifeline that it runs, and ends when the other end of it is closed. */
+static void child_lives(void) {
+    char byte;
+    CHECK_EQ(write(LIFELINE, "x", 1), 1);
+    CHECK_EQ(read(LIFELINE, &byte, 1), 0);
+}
+
+/* The same, and by the time it speaks the process that ran first is no more: its child runs. */
+static void child_is_left(void) {
+    if (CHECK_OK(fork()) == 0) {
+        child_lives();
+        _exit(0);
+    }
+}
+
+static pid_t start(const char *path, const char *check, int *lifeline) {
+    int ends[2];
+    char byte, *argv[] = {(char *)(uintptr_t)path, (char *)(uintptr_t)check, NULL}, *envp[] = {NULL};
+    CHECK_OK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends));
+    pid_t pid = (pid_t)CHECK_OK(fork());
+    if (pid == 0) {
+        CHECK_OK(dup2(ends[1], LIFELINE));
+        CHECK_OK(execve(path, argv, envp));
+    }
+    CHECK_OK(close(ends[1]));
+    CHECK_EQ(read(ends[0], &byte, 1), 1);
+    *lifeline = ends[0];
+    return pid;
+}
+
+static void check_busy(const char *path) {
+    CHECK_ERRNO(open(path, O_WRONLY), ETXTBSY);
+    CHECK_ERRNO(open(path, O_RDWR), ETXTBSY);
+    CHECK_ERRNO(open(path, O_RDONLY | O_TRUNC), ETXTBSY);
+    CHECK_ERRNO(open(path, O_WRONLY | O_TRUNC | O_CREAT, 0600), ETXTBSY);
+    CHECK_ERRNO(truncate(path, 0), ETXTBSY);
+    CHECK_OK(close((int)CHECK_OK(open(path, O_RDONLY))));
+    CHECK_OK(close((int)CHECK_OK(open(path, O_PATH))));
+}
+
+static void running_is_not_written(void) {
+    struct stat before, after;
+    const char *path = make_program("running", NULL), *moved = test_path("moved");
+    int lifeline;
+    CHECK_OK(stat(path, &before));
+    pid_t pid = start(path, "child-lives", &lifeline);
+    check_busy(path);
+    CHECK_OK(chmod(path, 0700));
+    CHECK_OK(rename(path, moved));
+    check_busy(moved);
+    CHECK_OK(close(lifeline));
+    CHECK_EXITED(test_wait(pid));
+    CHECK_OK(stat(moved, &after));
+    CHECK_EQ(after.st_size, before.st_size);
+    CHECK_OK(truncate(moved, 0));
+    CHECK_OK(close((int)CHECK_OK(open(moved, O_RDWR))));
+    CHECK_OK(unlink(moved));
+}
+
+static void nor_in_a_child(void) {
+    const char *path = make_program("running-on", NULL);
+    int lifeline;
+    char byte;
+    pid_t pid = start(path, "child-is-left", &lifeline);
+    CHECK_EXITED(test_wait(pid));
+    check_busy(path);
+    CHECK_OK(shutdown(lifeline, SHUT_WR));
+    CHECK_EQ(read(lifeline, &byte, 1), 0); /* it has ended, or nearly */
+    int fd;
+    while ((fd = open(path, O_WRONLY)) < 0 && errno == ETXTBSY)
+        test_sleep_ms(1);
+    CHECK_OK(fd);
+    CHECK_OK(close(fd));
+    CHECK_OK(close(lifeline));
+    CHECK_OK(unlink(path));
+}
+
+static void run_written(void *argument) {
+    const char *path = argument;
+    char *argv[] = {argument, "child-nothing", NULL}, *envp[] = {NULL};
+    int fd = (int)CHECK_OK(open(path, O_WRONLY));
+    CHECK_ERRNO(execve(path, argv, envp), ETXTBSY);
+    int other = (int)CHECK_OK(open(path, O_RDWR));
+    CHECK_OK(close(fd));
+    CHECK_ERRNO(execve(path, argv, envp), ETXTBSY);
+    CHECK_ERRNO(syscall(SYS_execveat, other, "", argv, envp, AT_EMPTY_PATH), ETXTBSY);
+    CHECK_OK(close(other));
+    CHECK_OK(execve(path, argv, envp));
+}
+
+static void written_is_not_run(void) {
+    const char *path = make_program("written", NULL);
+    CHECK_EXITED(test_run_child(run_written, (void *)(uintptr_t)path));
+    CHECK_OK(unlink(path));
+}
+
+static void child_nothing(void) {}
+
+/* A script is busy until its interpreter has been found, and that as long as it runs. */
+static void scripts(void) {
+    char text[128], *argv[] = {"script", NULL}, *envp[] = {NULL};
+    const char *interpreter = make_program("interpreter", NULL);
+    snprintf(text, sizeof(text), "#!%s child-lives\n", interpreter);
+    const char *script = make_program("script", text);
+    int fd = (int)CHECK_OK(open(script, O_WRONLY)), lifeline;
+    CHECK_ERRNO(execve(script, argv, envp), ETXTBSY);
+    CHECK_OK(close(fd));
+    fd = (int)CHECK_OK(open(interpreter, O_WRONLY));
+    CHECK_ERRNO(execve(script, argv, envp), ETXTBSY);
+    CHECK_OK(close(fd));
+    pid_t pid = start(script, NULL, &lifeline);
+    CHECK_OK(close((int)CHECK_OK(open(script, O_WRONLY | O_TRUNC))));
+    check_busy(interpreter);
+    CHECK_OK(close(lifeline));
+    CHECK_EXITED(test_wait(pid));
+    CHECK_OK(unlink(script));
+    CHECK_OK(unlink(interpreter));
+}
+
 static const struct test_case cases[] = {
     {"argv-envp", argv_envp},
     {"auxv", auxiliary_vector},
@@ -247,12 +405,18 @@ static const struct test_case cases[] = {
     {"other-threads-end", other_threads_end},
     {"refused", refused},
     {"too-big", too_big},
+    {"not-followed", not_followed},
+    {"running-is-not-written", running_is_not_written},
+    {"nor-in-a-child", nor_in_a_child},
+    {"written-is-not-run", written_is_not_run},
+    {"scripts", scripts},
 };
 
 static const struct test_case child_cases[] = {
     {"child-argv", child_argv},       {"child-random", child_random}, {"child-descriptors", child_descriptors},
     {"child-signals", child_signals}, {"child-pid", child_pid},       {"child-alone", child_alone},
-    {"child-count", child_count},
+    {"child-count", child_count},     {"child-lives", child_lives},   {"child-is-left", child_is_left},
+    {"child-nothing", child_nothing},
 };
 
 int main(int argc, char **argv) {

@@ -283,8 +283,21 @@ static void handle_to_itself(void) {
 
 /* --- No memory --- */
 
+/* What a child of this process takes. */
+static uint64_t frames_of_fork(void) {
+    uint64_t before = frames_free();
+    pid_t pid = (pid_t)CHECK_OK(fork());
+    if (pid == 0) {
+        pause();
+    }
+    uint64_t taken = before - frames_free();
+    CHECK_OK(kill(pid, SIGKILL));
+    test_wait(pid);
+    return taken;
+}
+
 static void fill_and_fork(void *argument) {
-    enum { AREAS = 30000 };
+    enum { AREAS = 30000, MARGIN = 200 };
     (void)argument;
     for (int i = 0; i < AREAS; i++) {
         int protection = i % 2 == 0 ? PROT_READ : PROT_READ | PROT_WRITE;
@@ -292,13 +305,14 @@ static void fill_and_fork(void *argument) {
             break;
         }
     }
+    const uint64_t enough = frames_of_fork() + MARGIN;
     /* Leave less and less, a page at a time, so that each allocation of the fork is the one that fails once. */
     for (;;) {
         uint8_t *page = mmap(NULL, 8 * TEST_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if ((void *)page == MAP_FAILED) {
             return;
         }
-        if (frames_free() < 6000) {
+        if (frames_free() < enough) {
             for (int i = 0; i < 8; i++) {
                 page[i * TEST_PAGE] = 1;
             }

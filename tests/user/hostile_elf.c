@@ -63,6 +63,14 @@ static void make_valid(void) {
     image_size = sizeof(image);
 }
 
+static const char *write_image(const char *name, mode_t mode) {
+    const char *path = test_path(name);
+    int fd = (int)CHECK_OK(open(path, O_WRONLY | O_CREAT | O_TRUNC, mode));
+    CHECK_EQ(write(fd, &image, image_size), image_size);
+    CHECK_OK(close(fd));
+    return path;
+}
+
 static void execute(void *argument) {
     char *argv[] = {argument, NULL}, *envp[] = {NULL};
     execve(argument, argv, envp);
@@ -70,10 +78,7 @@ static void execute(void *argument) {
 }
 
 static void try_image(const char *name, enum outcome outcome) {
-    const char *path = test_path("elf");
-    int fd = (int)CHECK_OK(open(path, O_WRONLY | O_CREAT | O_TRUNC, 0755));
-    CHECK_EQ(write(fd, &image, image_size), image_size);
-    CHECK_OK(close(fd));
+    const char *path = write_image("elf", 0755);
     *exec_error = 0;
     int status = test_run_child(execute, (void *)(uintptr_t)path);
     CHECK_OK(unlink(path));
@@ -225,6 +230,30 @@ static void wrong_segments(void) {
     BREAK(MAY_RUN, image.segments[1].p_type = 0x6fffffff);
 }
 
+/* The program calls a `ret` that it has pushed: push 0xc3; call rsp; pop rax. */
+static void use_stack_as_code(void) {
+    static const uint8_t call_stack[] = {0x68, 0xc3, 0, 0, 0, 0xff, 0xd4, 0x58};
+    uint8_t *code = (uint8_t *)&image + CODE_OFFSET;
+    memmove(code + sizeof(call_stack), code, 16);
+    memcpy(code, call_stack, sizeof(call_stack));
+    image.segments[0].p_filesz = image.segments[0].p_memsz += sizeof(call_stack);
+}
+
+static void ask_for_stack(uint32_t rights) {
+    use_stack_as_code();
+    image.header.e_phnum = 3;
+    image.segments[2].p_type = PT_GNU_STACK;
+    image.segments[2].p_flags = rights;
+}
+
+static void executable_stack(void) {
+    begin();
+    BREAK(MUST_NOT_RUN, use_stack_as_code());
+    BREAK(MUST_NOT_RUN, ask_for_stack(PF_R | PF_W));
+    BREAK(MUST_RUN, ask_for_stack(PF_R | PF_W | PF_X));
+    BREAK(MUST_RUN, image.segments[0].p_flags = PF_R | PF_W | PF_X);
+}
+
 static void interpreter(void) {
     begin();
     BREAK(MUST_NOT_RUN, image.segments[1].p_type = PT_INTERP); /* names "" */
@@ -233,6 +262,107 @@ static void interpreter(void) {
     BREAK(MUST_NOT_RUN, image.segments[1].p_type = PT_INTERP; image.segments[1].p_filesz = 1);
     BREAK(MUST_NOT_RUN, image.segments[1].p_type = PT_INTERP; image.segments[1].p_filesz = 1ul << 40);
     BREAK(MUST_NOT_RUN, image.segments[1].p_type = PT_INTERP; image.segments[1].p_offset = ~0ul);
+}
+
+/* --- A program that is all right, and its interpreter ---------------------------------------------------------- */
+
+enum { OTHER_ADDRESS = 0x800000, NAME_OFFSET = 0x2080 };
+
+/* The program asks for the interpreter at `path`; `bytes` of the name count. */
+static void make_dynamic(const char *path, size_t bytes) {
+    make_valid();
+    image.header.e_phnum = 3;
+    image.segments[2] = (Elf64_Phdr){
+        .p_type = PT_INTERP, .p_flags = PF_R, .p_offset = NAME_OFFSET, .p_filesz = bytes, .p_memsz = bytes};
+    memcpy((uint8_t *)&image + NAME_OFFSET, path, strlen(path) + 1);
+}
+
+/* An interpreter that lies elsewhere and ends with EXIT_CODE + 1. */
+static void make_interpreter(void) {
+    make_valid();
+    image.header.e_entry += OTHER_ADDRESS - TEXT_ADDRESS;
+    image.segments[0].p_vaddr += OTHER_ADDRESS - TEXT_ADDRESS;
+    image.segments[1].p_vaddr += OTHER_ADDRESS - TEXT_ADDRESS;
+    ((uint8_t *)&image)[CODE_OFFSET + 6]++;
+}
+
+/* What becomes of a program whose interpreter is `image` as it is now. */
+static int run_with_interpreter(mode_t mode) {
+    char interpreter[100];
+    strcpy(interpreter, write_image("interpreter", mode));
+    make_dynamic(interpreter, strlen(interpreter) + 1);
+    const char *path = write_image("dynamic", 0755);
+    *exec_error = 0;
+    int status = test_run_child(execute, (void *)(uintptr_t)path);
+    CHECK_OK(unlink(path));
+    CHECK_OK(unlink(interpreter));
+    return status;
+}
+
+#define REFUSED(errno_wanted, mode, change)                                                                            \
+    do {                                                                                                               \
+        make_interpreter();                                                                                            \
+        change;                                                                                                        \
+        CHECK_EXITED(run_with_interpreter(mode));                                                                      \
+        if (*exec_error != (errno_wanted)) {                                                                           \
+            test_fail(__FILE__, __LINE__, "%s: errno %d, not %d", #change, *exec_error, errno_wanted);                 \
+        }                                                                                                              \
+    } while (0)
+
+static void interpreter_runs(void) {
+    begin();
+    make_interpreter();
+    CHECK_EXITED_WITH(run_with_interpreter(0755), EXIT_CODE + 1);
+    make_interpreter();
+    image.header.e_type = ET_DYN; /* goes where there is room, wherever it was linked */
+    CHECK_EXITED_WITH(run_with_interpreter(0755), EXIT_CODE + 1);
+    make_interpreter();
+    image.header.e_phnum = 3; /* an interpreter's own interpreter does not count */
+    image.segments[2] = (Elf64_Phdr){.p_type = PT_INTERP, .p_filesz = 3};
+    CHECK_EXITED_WITH(run_with_interpreter(0755), EXIT_CODE + 1);
+    make_interpreter(); /* over the program: refused, or killed */
+    image.header.e_entry -= OTHER_ADDRESS - TEXT_ADDRESS;
+    image.segments[0].p_vaddr -= OTHER_ADDRESS - TEXT_ADDRESS;
+    int status = run_with_interpreter(0755);
+    CHECK(*exec_error != 0 || WIFSIGNALED(status) || WEXITSTATUS(status) == EXIT_CODE + 1);
+}
+
+static void interpreter_refused(void) {
+    begin();
+    REFUSED(EACCES, 0644, (void)0);
+    REFUSED(EIO, 0755, image_size = 0);
+    REFUSED(EIO, 0755, image_size = 63);
+    REFUSED(ELIBBAD, 0755, image_size = 64);
+    REFUSED(ELIBBAD, 0755, image.header.e_ident[0] = 0);
+    REFUSED(ELIBBAD, 0755, image.header.e_machine = EM_AARCH64);
+    REFUSED(ELIBBAD, 0755, image.header.e_phentsize = 55);
+    REFUSED(ELIBBAD, 0755, image.header.e_phnum = 0);
+    REFUSED(ELIBBAD, 0755, image.header.e_phoff = 1ul << 62);
+}
+
+#define PROGRAM_REFUSED(errno_wanted, path, bytes, change)                                                             \
+    do {                                                                                                               \
+        make_dynamic(path, bytes);                                                                                     \
+        change;                                                                                                        \
+        const char *file = write_image("dynamic", 0755);                                                               \
+        *exec_error = 0;                                                                                               \
+        CHECK_EXITED(test_run_child(execute, (void *)(uintptr_t)file));                                                \
+        CHECK_EQ(*exec_error, errno_wanted);                                                                           \
+        CHECK_OK(unlink(file));                                                                                        \
+    } while (0)
+
+static void interpreter_name(void) {
+    begin();
+    PROGRAM_REFUSED(ENOENT, "/no/such/ld.so", 15, (void)0);
+    PROGRAM_REFUSED(EACCES, "/tmp", 5, (void)0);
+    PROGRAM_REFUSED(ENOTDIR, "/dev/null/ld.so", 16, (void)0);
+    PROGRAM_REFUSED(ENOEXEC, "/no/such/ld.so", 14, (void)0); /* no terminator */
+    PROGRAM_REFUSED(ENOEXEC, "/", 1, (void)0);
+    PROGRAM_REFUSED(ENOEXEC, "/", 0, (void)0);
+    PROGRAM_REFUSED(ENOEXEC, "/no/such/ld.so", 4097, (void)0);
+    PROGRAM_REFUSED(ENOEXEC, "/no/such/ld.so", ~0ul, (void)0);
+    PROGRAM_REFUSED(EIO, "/no/such/ld.so", 15, image.segments[2].p_offset = FILE_SIZE);
+    PROGRAM_REFUSED(EIO, "/no/such/ld.so", 15, image.segments[2].p_offset = FILE_SIZE - 4);
 }
 
 /* Every byte of the headers, each set to 0x00, 0xff and with a bit turned: whatever comes, it is one of the three. */
@@ -252,8 +382,18 @@ static void every_header_byte(void) {
 }
 
 static const struct test_case cases[] = {
-    {"truncated", truncated},     {"header", wrong_header},       {"offsets", wrong_offsets},
-    {"entry", wrong_entry},       {"addresses", wrong_addresses}, {"sizes", wrong_sizes},
-    {"segments", wrong_segments}, {"interpreter", interpreter},   {"every-header-byte", every_header_byte},
+    {"truncated", truncated},
+    {"header", wrong_header},
+    {"offsets", wrong_offsets},
+    {"entry", wrong_entry},
+    {"addresses", wrong_addresses},
+    {"sizes", wrong_sizes},
+    {"segments", wrong_segments},
+    {"executable-stack", executable_stack},
+    {"interpreter", interpreter},
+    {"every-header-byte", every_header_byte},
+    {"interpreter-runs", interpreter_runs},
+    {"interpreter-refused", interpreter_refused},
+    {"interpreter-name", interpreter_name},
 };
 TEST_MAIN(cases)

@@ -244,6 +244,53 @@ static void faults_of_the_server(void) {
 
 /* --- Handles ------------------------------------------------------------------------------------------------------ */
 
+static uint8_t *moving; /* two pages, the second there or not */
+
+static void *move_memory(void *argument) {
+    for (;;) {
+        CHECK_OK(mprotect(moving + TEST_PAGE, TEST_PAGE, PROT_NONE));
+        sched_yield();
+        CHECK_OK(mprotect(moving + TEST_PAGE, TEST_PAGE, PROT_READ | PROT_WRITE));
+        sched_yield();
+    }
+    return argument;
+}
+
+static void serve_in_moving_memory(int endpoint) {
+    pthread_t thread;
+    moving = mmap(NULL, 2 * TEST_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(moving != MAP_FAILED);
+    CHECK_EQ(pthread_create(&thread, NULL, move_memory, NULL), 0);
+    struct ipc ipc = {.label = 0};
+    do {
+        struct ipc_extra extra = extra_with(NULL, 0, moving, 2 * TEST_PAGE);
+        ipc.extra = &extra;
+        if (ipc_receive(endpoint, &ipc) < 0) {
+            CHECK_EQ(errno, EFAULT); /* the call is still there */
+            continue;
+        }
+        CHECK(ipc.label == STOP || (extra.room == 2 * TEST_PAGE && moving[TEST_PAGE - 1] == ipc.word[0]));
+        extra.length = 0;
+        CHECK_OK(ipc_reply(ipc.token, &ipc));
+    } while (ipc.label != STOP);
+}
+
+/* What is received into memory that another thread takes away is received, or stays, or its caller hears of it. */
+static void memory_taken_away(void) {
+    static uint8_t bytes[2 * TEST_PAGE];
+    int endpoint = make_endpoint();
+    pid_t pid = start_server(endpoint, serve_in_moving_memory);
+    endpoint = call_only(endpoint);
+    for (unsigned i = 0; i < 200; i++) {
+        struct ipc_extra extra = extra_with(bytes, sizeof(bytes), NULL, 0);
+        struct ipc ipc = {.label = ECHO, .word = {i % 256}, .extra = &extra};
+        memset(bytes, (int)i, sizeof(bytes));
+        CHECK(ipc_call(endpoint, &ipc) == 0 || errno == EPIPE);
+    }
+    stop_server(endpoint, pid);
+    CHECK_OK(close(endpoint));
+}
+
 static void pass_a_pipe(int endpoint) {
     int ends[2];
     char data[5];
@@ -1056,6 +1103,7 @@ static const struct test_case cases[] = {
     {"message-size", message_size},
     {"faults-of-the-caller", faults_of_the_caller},
     {"faults-of-the-server", faults_of_the_server},
+    {"memory-taken-away", memory_taken_away},
     {"handles", handles},
     {"handles-of-other-kinds", handles_of_other_kinds},
     {"no-room-for-handles", no_room_for_handles},

@@ -9,6 +9,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "tests/user/lib/penumbra.h"
 #include "tests/user/lib/test.h"
 
 static bool exists(const char *path) {
@@ -283,6 +284,45 @@ static void limits(void) {
     CHECK_ERRNO(stat(path, &status), ENAMETOOLONG);
 }
 
+/* Lists directories and reads links, some of it at the same time: what the kernel keeps meanwhile is of many sizes. */
+static void list_and_read(const char *link, unsigned round) {
+    DIR *open_ones[4] = {NULL};
+    char target[64];
+    for (unsigned i = 0; i < 16; i++) {
+        DIR **one = &open_ones[(i * 7 + round) % 4];
+        if (*one != NULL) {
+            CHECK_OK(closedir(*one));
+            *one = NULL;
+        } else {
+            *one = opendir("/tmp");
+            CHECK(*one != NULL && readdir(*one) != NULL);
+        }
+        CHECK_OK(symlink("nowhere", link));
+        CHECK_EQ(readlink(link, target, sizeof(target)), 7);
+        CHECK_OK(unlink(link));
+    }
+    for (unsigned i = 0; i < 4; i++) {
+        CHECK(open_ones[i] == NULL || closedir(open_ones[i]) == 0);
+    }
+}
+
+/* A process that lives long gets no larger inside the kernel. */
+static void kernel_memory_stays(void) {
+    enum { WARM = 20, ROUNDS = 120, SLACK = 8 };
+    const char *link = test_path("link");
+    test_needs_penumbra();
+    uint64_t before = 0;
+    for (unsigned round = 0; round < WARM + ROUNDS; round++) {
+        if (round == WARM) {
+            struct asi_memory memory = penumbra_memory();
+            before = memory.frames_local - memory.frames_of_others;
+        }
+        list_and_read(link, round);
+    }
+    struct asi_memory memory = penumbra_memory();
+    CHECK(memory.frames_local - memory.frames_of_others <= before + SLACK);
+}
+
 static const struct test_case cases[] = {
     {"access", access_checks},
     {"unlink", unlink_open_file},
@@ -294,5 +334,6 @@ static const struct test_case cases[] = {
     {"openat", relative_to_descriptor},
     {"getdents64", directory_entries},
     {"name-limits", limits},
+    {"kernel-memory-stays", kernel_memory_stays},
 };
 TEST_MAIN(cases)

@@ -19,8 +19,9 @@ enum { PAGES = 40 };
 /* An object whose byte i is test_byte(i + seed). */
 static int filled_object(size_t bytes, size_t seed) {
     static uint8_t data[PAGES * TEST_PAGE];
-    int object = object_create(bytes, -1, 0);
 
+    test_needs_penumbra();
+    int object = object_create(bytes, -1, 0);
     CHECK(object >= 0);
     for (size_t i = 0; i < bytes; i++) {
         data[i] = test_byte(i + seed);
@@ -248,6 +249,7 @@ static void grant_outlives_pages(void) {
 }
 
 static int copy_of_file(const char *path) {
+    test_needs_penumbra();
     static char data[1 << 20];
     int file = open(path, O_RDONLY), object = object_create(0, -1, 0);
     ssize_t bytes;

@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -128,9 +129,10 @@ static int serve(const struct ipc *call, int grant) {
 
 static void answer(uint64_t token, struct ipc *call, int verdict, int grant) {
     struct ipc reply = {.label = (uint32_t)verdict};
+    const bool twice = shared->manners == TWICE; /* whoever is answered may ask for better manners at once */
 
     CHECK(ipc_reply(token, &reply) == 0 || errno == ENOENT); /* the caller may have gone */
-    if (shared->manners == TWICE) {
+    if (twice) {
         shared->result = ipc_reply(token, &reply) == 0 ? 0 : errno;
     }
     if (shared->manners == KEEPS && call->label == PAGER_FILL) {
@@ -306,7 +308,7 @@ static void holes_and_tail(void) {
 }
 
 static void execute(void) {
-    int object, file = open("/bin/echo", O_RDONLY);
+    int object, file = open("/bin/psh", O_RDONLY); /* smaller than busybox, which echo is */
 
     start_pager();
     ssize_t bytes = read(file, shared->disk, DISK);
@@ -316,7 +318,7 @@ static void execute(void) {
     object = new_object((size_t)bytes);
     pid_t child = fork();
     if (child == 0) {
-        char *argv[] = {"echo", "paged in", NULL}, *envp[] = {NULL};
+        char *argv[] = {"psh", "-c", "echo paged in", NULL}, *envp[] = {NULL};
         syscall(SYS_execveat, object, "", argv, envp, AT_EMPTY_PATH);
         _exit(99);
     }
@@ -758,6 +760,107 @@ static void larger_than_memory(void) {
     end(object);
 }
 
+/* What an endless file has at the beginning and the end of a page. */
+static void check_page(const volatile uint64_t *data, uint64_t page) {
+    CHECK_EQ(data[page * TEST_PAGE / 8], page);
+    CHECK_EQ(data[(page + 1) * TEST_PAGE / 8 - 1], page);
+}
+
+static uint64_t *map_more_than_memory(int *object, uint64_t *pages, int protection) {
+    start_pager();
+    shared->manners = ENDLESS;
+    run_pager();
+    *pages = penumbra_memory().frames_total * 5 / 4;
+    *object = new_object(*pages * TEST_PAGE);
+    uint64_t *data = mmap(NULL, *pages * TEST_PAGE, protection, MAP_SHARED, *object, 0);
+    CHECK((void *)data != MAP_FAILED);
+    return data;
+}
+
+enum { WATCHED = 64 };
+static volatile bool watching;
+
+/* Another thread keeps some pages in use all the time: whatever is evicted, it never sees anything else there. */
+static void *watch_pages(void *data) {
+    while (watching) {
+        for (uint64_t page = 0; page < WATCHED; page++) {
+            check_page(data, page);
+        }
+    }
+    return NULL;
+}
+
+/* A mapping of a file that is larger than the memory: what is mapped is evicted in the end. */
+static void maps_more_than_memory(void) {
+    uint64_t pages;
+    int object;
+    pthread_t watcher;
+    const uint64_t *data = map_more_than_memory(&object, &pages, PROT_READ);
+    watching = true;
+    CHECK_EQ(pthread_create(&watcher, NULL, watch_pages, (void *)(uintptr_t)data), 0);
+    for (uint64_t page = 0; page < pages; page++) {
+        check_page(data, page);
+        check_page(data, page / 2);
+    }
+    watching = false;
+    CHECK_EQ(pthread_join(watcher, NULL), 0);
+    for (uint64_t page = 0; page < pages / 8; page++) { /* the first to go */
+        check_page(data, page);
+    }
+    CHECK(shared->filled > pages);
+    CHECK_OK(munmap((void *)(uintptr_t)data, pages * TEST_PAGE));
+    end(object);
+}
+
+/* The same, written through the mapping: each page is stored before it goes. */
+static void writes_more_than_memory(void) {
+    uint64_t pages;
+    int object;
+    uint64_t *data = map_more_than_memory(&object, &pages, PROT_READ | PROT_WRITE);
+    for (uint64_t page = 0; page < pages; page++) {
+        check_page(data, page);
+        data[page * TEST_PAGE / 8 + 1] = page;
+    }
+    CHECK(shared->stored > 0);
+    CHECK_OK(msync(data, pages * TEST_PAGE, MS_SYNC));
+    CHECK(shared->stored >= pages);
+    CHECK_OK(munmap(data, pages * TEST_PAGE));
+    end(object);
+}
+
+static void map_and_read(void *argument) {
+    const int object = *(const int *)argument;
+    const uint64_t pages = penumbra_memory().frames_total * 5 / 4;
+    const uint64_t *data = mmap(NULL, pages * TEST_PAGE, PROT_READ, MAP_SHARED, object, 0);
+    CHECK((const void *)data != MAP_FAILED);
+    for (uint64_t page = 0; page < pages; page++) {
+        check_page(data, page);
+    }
+}
+
+/* What a process has locked stays, whatever another one does to the memory; after munlockall() it goes. */
+static void locked_stays(void) {
+    uint64_t pages, resident = 0;
+    unsigned char present[WATCHED];
+    int object;
+    uint64_t *data = map_more_than_memory(&object, &pages, PROT_READ);
+    CHECK_OK(mlock(data, WATCHED * TEST_PAGE));
+    CHECK_EXITED(test_run_child(map_and_read, &object));
+    CHECK_OK(mincore(data, WATCHED * TEST_PAGE, present));
+    for (unsigned i = 0; i < WATCHED; i++) {
+        CHECK_EQ(present[i] & 1, 1);
+    }
+    CHECK_OK(munlockall());
+    CHECK_EXITED(test_run_child(map_and_read, &object));
+    CHECK_OK(mincore(data, WATCHED * TEST_PAGE, present));
+    for (unsigned i = 0; i < WATCHED; i++) {
+        resident += present[i] & 1;
+    }
+    CHECK(resident < WATCHED);
+    CHECK_OK(munmap(data, pages * TEST_PAGE));
+    end(object);
+}
+
 /* Writes more than may be dirty at once. */
 static void write_much(void) {
     enum { PIECE = 256 * 1024 };
@@ -851,6 +954,9 @@ static const struct test_case cases[] = {
     {"client_is_killed", client_is_killed},
     {"reads_its_own", reads_its_own},
     {"larger_than_memory", larger_than_memory},
+    {"maps_more_than_memory", maps_more_than_memory},
+    {"writes_more_than_memory", writes_more_than_memory},
+    {"locked_stays", locked_stays},
     {"write_much", write_much},
     {"makes_room", makes_room},
     {"no_exits", no_exits},

@@ -126,7 +126,7 @@ static void add_cases_of(const char *program) {
 
 static bool is_test_program(const char *name) {
     return name[0] != '.' && strcmp(name, "runner") != 0 && strcmp(name, "boottime") != 0 &&
-           strcmp(name, "torture") != 0;
+           strcmp(name, "torture") != 0 && strcmp(name, "fuzzer") != 0;
 }
 
 /* A filter by program saves asking the others what they have. */
@@ -173,9 +173,12 @@ static bool memory_returned(const struct asi_memory *before, char *words, size_t
     for (int attempt = 0; attempt < 50; attempt++) {
         cache_drop();
         now = penumbra_memory();
-        now.frames_free += now.frames_of_servers - before->frames_of_servers;
-        /* The runner's own windows, or the console's, may have come to a part of memory where it had none. */
+        /* Other processes and this one keep what they came to need. */
+        now.frames_free += now.frames_of_others - before->frames_of_others;
         now.frames_free += now.frames_of_views - before->frames_of_views;
+        now.frames_free += now.frames_of_spares - before->frames_of_spares;
+        now.frames_free += (uint64_t)((int64_t)(now.heap_of_spares - before->heap_of_spares) / TEST_PAGE);
+        now.global_heap_bytes -= now.heap_of_spares - before->heap_of_spares;
         if (now.frames_free == before->frames_free && now.global_heap_bytes == before->global_heap_bytes &&
             now.processes == before->processes && now.threads == before->threads) {
             return true;

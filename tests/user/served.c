@@ -417,7 +417,10 @@ static void paged(void) {
     /* Written and closed: told before the node is dropped. */
     CHECK_EQ(pwrite(fd, "y", 1, SIZE + 19), 1);
     CHECK_OK(close(fd));
-    CHECK_OK(cache_drop());
+    for (int i = 0; i < 1000 && served->calls[FS_SETATTR] < 2; i++) {
+        CHECK_OK(cache_drop()); /* not what is just being stored in the background */
+        test_sleep_ms(1);
+    }
     CHECK_EQ(served->calls[FS_SETATTR], 2);
     CHECK_EQ(served->stores, 2);
     CHECK_EQ(served->nodes[status.st_ino - SERVED_ROOT].attributes.size, SIZE + 20);
@@ -597,6 +600,42 @@ static void many_entries(void) {
     served_end(served);
 }
 
+/* Reads on to the end in pieces that hold an entry or two; returns how many entries there were. */
+static unsigned read_in_small_pieces(int fd) {
+    char piece[64];
+    long bytes;
+    unsigned count = 0;
+    while ((bytes = CHECK_OK(syscall(SYS_getdents64, fd, piece, sizeof(piece)))) > 0) {
+        for (long at = 0; at < bytes; count++) {
+            uint16_t length;
+            memcpy(&length, piece + at + 16, sizeof(length));
+            at += length;
+        }
+    }
+    return count;
+}
+
+/* However small the pieces are, a list is a message for each answer, and one for the end where none has said so. */
+static void listing_messages(void) {
+    struct served *served = small_tree("served-listing", LONG_MS);
+    for (unsigned tells_end = 0; tells_end < 2; tells_end++) {
+        served->tells_end = tells_end;
+        CHECK_OK(cache_drop()); /* what is kept of a list: tests/user/listings.c */
+        const unsigned before = served->calls[FS_READDIR], each = tells_end ? 1 : 2;
+        int fd = (int)CHECK_OK(open(served->path, O_RDONLY | O_DIRECTORY));
+        CHECK_EQ(read_in_small_pieces(fd), 5 + tells_end);
+        CHECK_EQ(served->calls[FS_READDIR], before + each);
+        CHECK_EQ(read_in_small_pieces(fd), 0); /* the end is known */
+        CHECK_EQ(served->calls[FS_READDIR], before + each);
+        CHECK_OK(close(open(served_path(served, tells_end ? "new2" : "new1"), O_CREAT | O_WRONLY, 0600)));
+        CHECK_OK(lseek(fd, 0, SEEK_SET)); /* from the beginning: what is there now */
+        CHECK_EQ(read_in_small_pieces(fd), 6 + tells_end);
+        CHECK_EQ(served->calls[FS_READDIR], before + 2 * each);
+        CHECK_OK(close(fd));
+    }
+    served_end(served);
+}
+
 static void seek_in_directory(void) {
     struct served *served = small_tree("served-seek", LONG_MS);
     DIR *directory = opendir(served->path);
@@ -689,6 +728,60 @@ static void too_slow(void) {
     CHECK_OK(stat(served_path(served, "dir"), &status)); /* what is known does not need it */
     served->hold = 0;
     CHECK_OK(stat(served_path(served, "file"), &status));
+    served_end(served);
+}
+
+/* Starts change(path) in a child and kills it when the server has done the change and not answered yet. */
+static pid_t kill_in_change(struct served *served, enum fs_op op, void (*change)(const char *path), const char *path) {
+    served->held = 0;
+    served->hold = op;
+    pid_t child = (pid_t)CHECK_OK(fork());
+    if (child == 0) {
+        change(path);
+        _exit(0);
+    }
+    while (!served->held) {
+        test_sleep_ms(1);
+    }
+    CHECK_OK(kill(child, SIGKILL));
+    return child;
+}
+
+static void make(const char *path) { CHECK_OK(mkdir(path, 0700)); }
+static void remove_directory(const char *path) { CHECK_OK(rmdir(path)); }
+
+/* Who is killed while his change is on the way is gone when the change is known. */
+static void killed_while_changing(void) {
+    struct served *served = small_tree("served-killed", LONG_MS);
+    const char *path = served_path(served, "new");
+    for (int i = 0; i < 3; i++) {
+        CHECK(!exists(path)); /* and this is cached */
+        pid_t child = kill_in_change(served, FS_CREATE, make, path);
+        test_sleep_ms(20);
+        CHECK_EQ(waitpid(child, NULL, WNOHANG), 0); /* it waits for the server */
+        served->hold = 0;
+        CHECK_EQ(WTERMSIG(test_wait(child)), SIGKILL);
+        CHECK(exists(path));
+        child = kill_in_change(served, FS_RMDIR, remove_directory, path);
+        served->hold = 0;
+        CHECK_EQ(WTERMSIG(test_wait(child)), SIGKILL);
+        CHECK(!exists(path));
+    }
+    served_end(served);
+}
+
+/* … and the server, too: what became of the change only the next one knows. */
+static void both_killed_while_changing(void) {
+    struct served *served = small_tree("served-both-killed", LONG_MS);
+    const char *path = served_path(served, "new");
+    CHECK(!exists(path));
+    pid_t child = kill_in_change(served, FS_CREATE, make, path);
+    CHECK_OK(kill(served->pid, SIGKILL));
+    CHECK_EQ(WTERMSIG(test_wait(child)), SIGKILL);
+    served->hold = 0;
+    CHECK_EQ(WTERMSIG(test_wait(served->pid)), SIGKILL);
+    served_restart(served);
+    CHECK(exists(path));
     served_end(served);
 }
 
@@ -829,8 +922,10 @@ static void kernels_own(void) {
     CHECK_OK(stat("/dev/..", &status));
     CHECK(status.st_ino == root.st_ino && status.st_dev == root.st_dev);
     CHECK_OK(stat("/dev/../tmp/../proc/self/../../tests", &status));
+    char own[32];
+    snprintf(own, sizeof(own), "/proc/%d", (int)getpid());
     CHECK_OK(chdir("/proc/self"));
-    CHECK(getcwd(place, sizeof(place)) != NULL && strcmp(place, "/proc/self") == 0);
+    CHECK(getcwd(place, sizeof(place)) != NULL && strcmp(place, own) == 0);
     CHECK_OK(chdir("../.."));
     CHECK(getcwd(place, sizeof(place)) != NULL && strcmp(place, "/") == 0);
     CHECK(count_entries("/", &repeated) >= 8); /* . .. dev proc sys bin sbin tests tmp */
@@ -855,6 +950,52 @@ static void read_only(void) {
     served_end(served);
 }
 
+/* Appends pages until there is an error; returns how many went. */
+static unsigned fill_file(int fd) {
+    static char page[TEST_PAGE];
+    unsigned pages = 0;
+    ssize_t written;
+    CHECK_OK(lseek(fd, 0, SEEK_END));
+    while ((written = write(fd, page, sizeof(page))) == (ssize_t)sizeof(page)) {
+        pages++;
+    }
+    CHECK_EQ(written, -1);
+    CHECK_EQ(errno, ENOSPC);
+    return pages;
+}
+
+/* A disk that is full says so when it is written to, though the pages would be stored much later. */
+static void full_disk(void) {
+    static char pages[64 * TEST_PAGE];
+    struct served *served = paged_tree("served-full", TEST_PAGE);
+    served->room = 300;
+    int fd = (int)CHECK_OK(open(served_path(served, "full"), O_RDWR | O_CREAT, 0600));
+    unsigned filled = fill_file(fd);
+    CHECK(filled > 250 && filled < 300); /* some are for the file system itself */
+    CHECK(served->calls[FS_STATFS] < 30);
+    CHECK_EQ(served->stored_pages, filled); /* before it was said that there is no room */
+    served->room += 64;                     /* for it takes room for what is stored again, too */
+    CHECK_EQ(pwrite(fd, pages, sizeof(pages), 0), sizeof(pages));
+    CHECK_OK(fsync(fd));
+    CHECK_EQ(served->stored_pages, filled + 64);
+    CHECK_EQ(fill_file(fd), 0);
+    CHECK_ERRNO(write(fd, pages, 1), ENOSPC);
+    int other = (int)CHECK_OK(open(served_path(served, "other"), O_RDWR | O_CREAT, 0600));
+    CHECK_ERRNO(write(other, pages, 1), ENOSPC);
+    served->room += 100; /* somebody has removed something */
+    CHECK_EQ(write(other, pages, 10), 10);
+    CHECK_EQ(write(other, pages, TEST_PAGE - 10), TEST_PAGE - 10);
+    filled = fill_file(fd);
+    CHECK_EQ(filled, 99);
+    served->room += 40;
+    ssize_t part = pwrite(other, pages, sizeof(pages), TEST_PAGE);
+    CHECK(part >= 20 * TEST_PAGE && part < 50 * TEST_PAGE && part % TEST_PAGE == 0); /* as much as fits */
+    CHECK_OK(ftruncate(fd, 1 << 30));                                                /* a hole needs none */
+    CHECK_OK(close(other));
+    CHECK_OK(close(fd));
+    served_end(served);
+}
+
 static const struct test_case cases[] = {
     {"cached", cached},
     {"no-exits", no_exits},
@@ -874,9 +1015,12 @@ static const struct test_case cases[] = {
     {"races", races},
     {"many-entries", many_entries},
     {"seek-in-directory", seek_in_directory},
+    {"listing-messages", listing_messages},
     {"lies", lies},
     {"lies-are-errors", lies_are_errors},
     {"too-slow", too_slow},
+    {"killed-while-changing", killed_while_changing},
+    {"both-killed-while-changing", both_killed_while_changing},
     {"dies-and-comes-back", dies_and_comes_back},
     {"stays-dead", stays_dead},
     {"in-use", in_use},
@@ -884,6 +1028,7 @@ static const struct test_case cases[] = {
     {"bad-mounts", bad_mounts},
     {"read-only", read_only},
     {"kernels-own", kernels_own},
+    {"full-disk", full_disk},
 };
 
 TEST_MAIN(cases)

@@ -1,12 +1,16 @@
 /* Conformance: signals. Handlers, masks, siginfo, restart, EINTR, kill, SIGCHLD, nesting, sigsuspend, sigaltstack. */
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/select.h>
+#include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "tests/user/lib/test.h"
@@ -297,9 +301,11 @@ static void kill_reaches_all(void) {
             bodies[i](NULL);
         }
         test_sleep_ms(20);
-        CHECK_OK(kill(pid, SIGTERM));
-        test_sleep_ms(5);
-        CHECK_OK(kill(pid, SIGKILL));
+        CHECK_OK(kill(pid, SIGTERM)); /* ends the one that spins, whenever it gets to run */
+        if (i == 1) {
+            test_sleep_ms(5);
+            CHECK_OK(kill(pid, SIGKILL));
+        }
         CHECK_SIGNALED(test_wait(pid), i == 0 ? SIGTERM : SIGKILL);
     }
 }
@@ -322,6 +328,313 @@ static void to_one_thread(void) {
     CHECK_EQ(count, 1);
 }
 
+/* --- Queued signals ----------------------------------------------------------------------------------------------- */
+
+static int order[64], values[64];
+static volatile int arrived;
+
+static void note_arrival(int signal, siginfo_t *info, void *context) {
+    (void)context;
+    order[arrived] = signal;
+    values[arrived++] = info->si_value.sival_int;
+    seen = *info;
+}
+
+static void install_queue(int signal) {
+    struct sigaction action = {.sa_sigaction = note_arrival, .sa_flags = SA_SIGINFO};
+    sigfillset(&action.sa_mask);
+    CHECK_OK(sigaction(signal, &action, NULL));
+}
+
+static void realtime_queue(void) {
+    const int low = SIGRTMIN + 1, high = SIGRTMIN + 2;
+    sigset_t set;
+    install_queue(low);
+    install_queue(high);
+    install_queue(SIGUSR1);
+    sigfillset(&set);
+    CHECK_OK(sigprocmask(SIG_SETMASK, &set, NULL));
+    for (int i = 0; i < 5; i++) {
+        CHECK_OK(sigqueue(getpid(), high, (union sigval){.sival_int = 100 + i}));
+        CHECK_OK(sigqueue(getpid(), low, (union sigval){.sival_int = 200 + i}));
+        CHECK_OK(sigqueue(getpid(), SIGUSR1, (union sigval){.sival_int = 300 + i}));
+    }
+    sigemptyset(&set);
+    CHECK_OK(sigprocmask(SIG_SETMASK, &set, NULL));
+    CHECK_EQ(arrived, 11); /* a classic one once, with what the first said */
+    for (int i = 0; i < 11; i++) {
+        CHECK_EQ(order[i], i == 0 ? SIGUSR1 : i <= 5 ? low : high); /* by number, then as they came */
+        CHECK_EQ(values[i], i == 0 ? 300 : i <= 5 ? 199 + i : 94 + i);
+    }
+    CHECK_EQ(seen.si_code, SI_QUEUE);
+    CHECK_EQ(seen.si_pid, getpid());
+    CHECK_EQ(seen.si_uid, getuid());
+
+    CHECK_OK(sigprocmask(SIG_BLOCK, &(sigset_t){{~0UL}}, NULL)); /* kill() queues, too */
+    arrived = 0;
+    for (int i = 0; i < 3; i++)
+        CHECK_OK(kill(getpid(), low));
+    CHECK_OK(sigprocmask(SIG_SETMASK, &set, NULL));
+    CHECK_EQ(arrived, 3);
+    CHECK_EQ(seen.si_code, SI_USER);
+    CHECK_EQ(seen.si_pid, getpid());
+}
+
+static void from_child(void) {
+    void *pointer = (void *)0x123456789abcUL;
+    siginfo_t info;
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGRTMAX);
+    sigaddset(&set, SIGUSR2);
+    CHECK_OK(sigprocmask(SIG_BLOCK, &set, NULL));
+    pid_t parent = getpid(), pid = fork();
+    if (pid == 0) {
+        for (int i = 0; i < 20; i++)
+            CHECK_OK(sigqueue(parent, SIGRTMAX, (union sigval){.sival_ptr = (char *)pointer + i}));
+        CHECK_OK(sigqueue(parent, SIGUSR2, (union sigval){.sival_int = 7}));
+        _exit(0);
+    }
+    CHECK_EXITED(test_wait(pid)); /* what it said outlives it */
+    CHECK_EQ(CHECK_OK(sigwaitinfo(&set, &info)), SIGUSR2);
+    CHECK_EQ(info.si_value.sival_int, 7);
+    for (int i = 0; i < 20; i++) {
+        CHECK_EQ(CHECK_OK(sigwaitinfo(&set, &info)), SIGRTMAX);
+        CHECK(info.si_value.sival_ptr == (char *)pointer + i);
+        CHECK_EQ(info.si_code, SI_QUEUE);
+        CHECK_EQ(info.si_pid, pid);
+    }
+    CHECK_ERRNO(sigtimedwait(&set, &info, &(struct timespec){0}), EAGAIN);
+    /* Pending ones go with the one who has them, and when they are ignored. */
+    CHECK_OK(sigqueue(getpid(), SIGRTMAX, (union sigval){.sival_int = 1}));
+    signal(SIGRTMAX, SIG_IGN);
+    CHECK_ERRNO(sigtimedwait(&set, &info, &(struct timespec){0}), EAGAIN);
+    pid = fork();
+    if (pid == 0) {
+        signal(SIGRTMAX, SIG_DFL);
+        for (int i = 0; i < 50; i++)
+            CHECK_OK(sigqueue(getpid(), SIGRTMAX, (union sigval){.sival_int = i}));
+        _exit(0);
+    }
+    CHECK_EXITED(test_wait(pid));
+}
+
+static long queue_raw(pid_t process, pid_t thread, int signal, const siginfo_t *info) {
+    return thread != 0 ? syscall(SYS_rt_tgsigqueueinfo, process, thread, signal, info)
+                       : syscall(SYS_rt_sigqueueinfo, process, signal, info);
+}
+
+static void queue_errors(void) {
+    siginfo_t info = {.si_code = SI_QUEUE};
+    pid_t pid = fork();
+    if (pid == 0) {
+        for (;;)
+            pause();
+    }
+    CHECK_ERRNO(queue_raw(0x3ffffff, 0, SIGUSR1, &info), ESRCH);
+    CHECK_ERRNO(queue_raw(pid, 0, 65, &info), EINVAL);
+    CHECK_OK(queue_raw(pid, 0, 0, &info));
+    CHECK_ERRNO(syscall(SYS_rt_sigqueueinfo, pid, SIGUSR1, 8), EFAULT);
+    info.si_code = SI_USER;
+    CHECK_ERRNO(queue_raw(pid, 0, SIGUSR1, &info), EPERM); /* only the kernel says that of others */
+    info.si_code = SI_TKILL;
+    CHECK_ERRNO(queue_raw(pid, pid, SIGUSR1, &info), EPERM);
+    CHECK_ERRNO(queue_raw(pid, -1, SIGUSR1, &info), EINVAL);
+    info.si_code = SI_QUEUE;
+    CHECK_ERRNO(queue_raw(getpid(), pid, SIGUSR1, &info), ESRCH); /* a thread of another */
+    CHECK_OK(queue_raw(pid, pid, SIGTERM, &info));
+    CHECK_SIGNALED(test_wait(pid), SIGTERM);
+    install_queue(SIGUSR1);
+    info.si_value.sival_int = 17;
+    CHECK_OK(queue_raw(getpid(), gettid(), SIGUSR1, &info));
+    CHECK_EQ(values[0], 17);
+    info.si_code = 5; /* to oneself one may say anything */
+    CHECK_OK(queue_raw(getpid(), 0, SIGUSR1, &info));
+    CHECK_EQ(seen.si_code, 5);
+}
+
+/* A thread's own come before the process's. */
+static void own_first(void) {
+    sigset_t set;
+    install_queue(SIGRTMIN + 1);
+    install_queue(SIGRTMIN + 2);
+    sigfillset(&set);
+    CHECK_OK(sigprocmask(SIG_SETMASK, &set, NULL));
+    CHECK_OK(kill(getpid(), SIGRTMIN + 1));
+    CHECK_OK((int)syscall(SYS_tgkill, getpid(), gettid(), SIGRTMIN + 2));
+    sigemptyset(&set);
+    CHECK_OK(sigprocmask(SIG_SETMASK, &set, NULL));
+    CHECK_EQ(arrived, 2);
+    CHECK_EQ(order[0], SIGRTMIN + 2);
+    CHECK_EQ(order[1], SIGRTMIN + 1);
+}
+
+/* --- Alternate stack, restart, origins ---------------------------------------------------------------------------- */
+
+#ifndef SS_AUTODISARM
+#define SS_AUTODISARM (1U << 31)
+#endif
+
+static void look_disarmed(int signal) {
+    stack_t stack;
+    uint8_t here;
+    count_signal(signal);
+    on_other = &here >= other_stack && &here < other_stack + sizeof(other_stack);
+    CHECK_OK(sigaltstack(NULL, &stack));
+    CHECK_EQ(stack.ss_flags, SS_DISABLE); /* another handler may use its own */
+    stack.ss_sp = other_stack;
+    stack.ss_size = 8192;
+    stack.ss_flags = 0;
+    CHECK_OK(sigaltstack(&stack, NULL));
+}
+
+/* The C library knows no flags. */
+static long alternate(const stack_t *new, stack_t *old) { return syscall(SYS_sigaltstack, new, old); }
+
+static void autodisarm(void) {
+    stack_t stack = {.ss_sp = other_stack, .ss_size = sizeof(other_stack), .ss_flags = (int)SS_AUTODISARM}, now;
+    CHECK_OK(alternate(&stack, NULL));
+    CHECK_OK(alternate(NULL, &now));
+    CHECK_EQ(now.ss_flags, (int)SS_AUTODISARM);
+    install(SIGUSR1, look_disarmed, SA_ONSTACK);
+    CHECK_OK(raise(SIGUSR1));
+    CHECK_EQ(on_other, 1);
+    CHECK_OK(alternate(NULL, &now)); /* as it was */
+    CHECK_EQ(now.ss_flags, (int)SS_AUTODISARM);
+    CHECK(now.ss_sp == other_stack && now.ss_size == sizeof(other_stack));
+    stack.ss_flags = 4;
+    CHECK_ERRNO(alternate(&stack, NULL), EINVAL);
+    stack.ss_flags = SS_ONSTACK; /* means the same as 0 */
+    CHECK_OK(alternate(&stack, NULL));
+    pid_t pid = fork(); /* a child has it, */
+    if (pid == 0) {
+        CHECK_OK(alternate(NULL, &now));
+        CHECK(now.ss_sp == other_stack);
+        _exit(0);
+    }
+    CHECK_EXITED(test_wait(pid));
+}
+
+static void *look_at_stack(void *argument) {
+    CHECK_OK(sigaltstack(NULL, argument));
+    return NULL;
+}
+
+static void stack_of_thread(void) { /* … a thread has not */
+    stack_t stack = {.ss_sp = other_stack, .ss_size = sizeof(other_stack)}, now;
+    pthread_t thread;
+    CHECK_OK(sigaltstack(&stack, NULL));
+    CHECK_EQ(pthread_create(&thread, NULL, look_at_stack, &now), 0);
+    CHECK_EQ(pthread_join(thread, NULL), 0);
+    CHECK_EQ(now.ss_flags, SS_DISABLE);
+}
+
+/* Calls with a time limit end with EINTR whatever SA_RESTART says, and say what is left. */
+static void timed_restart(void) {
+    struct timespec time = {.tv_sec = 20}, left = {0};
+    struct timeval limit = {.tv_sec = 20};
+    int word = 0;
+    install(SIGUSR1, count_signal, SA_RESTART);
+    pid_t pid = send_later(SIGUSR1);
+    CHECK_ERRNO(nanosleep(&time, &left), EINTR);
+    CHECK(left.tv_sec >= 15 && left.tv_sec < 20);
+    CHECK_EXITED(test_wait(pid));
+    pid = send_later(SIGUSR1);
+    CHECK_ERRNO(poll(NULL, 0, 20000), EINTR);
+    CHECK_EXITED(test_wait(pid));
+    pid = send_later(SIGUSR1);
+    CHECK_ERRNO(select(0, NULL, NULL, NULL, &limit), EINTR);
+    CHECK_EXITED(test_wait(pid));
+    pid = send_later(SIGUSR1);
+    CHECK_ERRNO(syscall(SYS_futex, &word, 0, 0, &time, NULL, 0), EINTR);
+    CHECK_EXITED(test_wait(pid));
+    CHECK_EQ(count, 4);
+    signal(SIGUSR1, SIG_IGN);
+    time.tv_sec = 0;
+    time.tv_nsec = 50000000;
+    pid = send_later(SIGUSR1);
+    CHECK_OK(nanosleep(&time, NULL));
+    CHECK_EXITED(test_wait(pid));
+}
+
+static void broken_pipe(void) {
+    int ends[2];
+    CHECK_OK(pipe(ends));
+    CHECK_OK(close(ends[0]));
+    install_info(SIGPIPE, 0);
+    CHECK_ERRNO(write(ends[1], "x", 1), EPIPE);
+    CHECK_EQ(count, 1);
+    CHECK_EQ(seen.si_code, SI_USER);
+    CHECK_EQ(seen.si_pid, getpid());
+    CHECK_EQ(seen.si_uid, getuid());
+}
+
+/* A signal that is pending when the program is replaced is so in the next. */
+static void pending_in_child(void) {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR1);
+    sigaddset(&set, SIGRTMIN + 3);
+    CHECK_OK(sigprocmask(SIG_BLOCK, &set, NULL));
+    CHECK_OK(raise(SIGUSR1));
+    CHECK_OK(sigqueue(getpid(), SIGRTMIN + 3, (union sigval){.sival_int = 3}));
+    pid_t pid = fork();
+    if (pid == 0) { /* of a fork none is */
+        CHECK_OK(sigpending(&set));
+        CHECK_EQ(sigismember(&set, SIGUSR1), 0);
+        CHECK_EQ(sigismember(&set, SIGRTMIN + 3), 0);
+        _exit(0);
+    }
+    CHECK_EXITED(test_wait(pid));
+}
+
+static void *queue_many(void *argument) {
+    for (int i = 0; i < 200; i++) {
+        while (sigqueue(getpid(), SIGRTMIN + 4, (union sigval){.sival_int = i}) != 0)
+            CHECK_EQ(errno, EAGAIN);
+    }
+    return argument;
+}
+
+/* Three threads send, one takes: none is lost. */
+static void none_lost(void) {
+    pthread_t threads[3];
+    siginfo_t info;
+    sigset_t set;
+    int sum = 0;
+    sigemptyset(&set);
+    sigaddset(&set, SIGRTMIN + 4);
+    CHECK_EQ(pthread_sigmask(SIG_BLOCK, &set, NULL), 0);
+    for (int i = 0; i < 3; i++)
+        CHECK_EQ(pthread_create(threads + i, NULL, queue_many, NULL), 0);
+    for (int i = 0; i < 600; i++) {
+        CHECK_EQ(CHECK_OK(sigwaitinfo(&set, &info)), SIGRTMIN + 4);
+        sum += info.si_value.sival_int;
+    }
+    for (int i = 0; i < 3; i++)
+        CHECK_EQ(pthread_join(threads[i], NULL), 0);
+    CHECK_EQ(sum, 3 * 199 * 200 / 2);
+    CHECK_ERRNO(sigtimedwait(&set, &info, &(struct timespec){0}), EAGAIN);
+}
+
+static void by_descriptor(void) {
+    struct signalfd_siginfo record;
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGRTMIN + 4);
+    CHECK_OK(sigprocmask(SIG_BLOCK, &set, NULL));
+    int fd = (int)CHECK_OK(signalfd(-1, &set, SFD_NONBLOCK));
+    for (int i = 0; i < 3; i++)
+        CHECK_OK(sigqueue(getpid(), SIGRTMIN + 4, (union sigval){.sival_int = 40 + i}));
+    for (int i = 0; i < 3; i++) {
+        CHECK_EQ(read(fd, &record, sizeof(record)), sizeof(record));
+        CHECK_EQ(record.ssi_int, 40 + i);
+        CHECK_EQ(record.ssi_code, SI_QUEUE);
+        CHECK_EQ(record.ssi_pid, getpid());
+    }
+    CHECK_ERRNO(read(fd, &record, sizeof(record)), EAGAIN);
+}
+
 static const struct test_case cases[] = {
     {"handler", handler_runs},
     {"mask", masks},
@@ -334,5 +647,16 @@ static const struct test_case cases[] = {
     {"sigaltstack", alternate_stack},
     {"kill", kill_reaches_all},
     {"thread", to_one_thread},
+    {"realtime-queue", realtime_queue},
+    {"queue-from-child", from_child},
+    {"queue-errors", queue_errors},
+    {"own-first", own_first},
+    {"autodisarm", autodisarm},
+    {"stack-of-thread", stack_of_thread},
+    {"timed-restart", timed_restart},
+    {"sigpipe", broken_pipe},
+    {"pending-in-child", pending_in_child},
+    {"none-lost", none_lost},
+    {"by-descriptor", by_descriptor},
 };
 TEST_MAIN(cases)

@@ -269,6 +269,8 @@ static void rights(void) {
     CHECK_ERRNO(syscall(SYS_TERMINAL_ATTACH, terminal, pipe_ends[0], &state), EINVAL);
     CHECK_ERRNO(syscall(SYS_TERMINAL_OPEN, pipe_ends[0]), EINVAL);
     CHECK_ERRNO(syscall(SYS_TERMINAL_SHOW, terminal, "text", 4), ENXIO);
+    CHECK_ERRNO(syscall(SYS_TERMINAL_SCREEN, terminal, &(struct terminal_screen){0}, 1), ENXIO);
+    CHECK_ERRNO(syscall(SYS_TERMINAL_SCREEN, pipe_ends[0], &(struct terminal_screen){0}, 1), EINVAL);
     for (int number = -1; number < 70; number++) {
         bool may = number == SIGHUP || number == SIGINT || number == SIGQUIT || number == SIGTSTP;
         errno = 0;
@@ -278,6 +280,7 @@ static void rights(void) {
     int only_opens = (int)CHECK_OK(handle_mint(terminal, RIGHT_CALL, 0));
     int only_serves = (int)CHECK_OK(handle_mint(terminal, RIGHT_RECEIVE, 0));
     CHECK_ERRNO(syscall(SYS_TERMINAL_EVENTS, only_opens, 0), EACCES);
+    CHECK_ERRNO(syscall(SYS_TERMINAL_SCREEN, only_opens, &(struct terminal_screen){0}, 1), EACCES);
     CHECK_ERRNO(syscall(SYS_TERMINAL_SIGNAL, only_opens, SIGINT), EACCES);
     CHECK_ERRNO(syscall(SYS_TERMINAL_STATE, only_opens, &state), EACCES);
     CHECK_ERRNO(syscall(SYS_TERMINAL_ATTACH, only_opens, other, &state), EACCES);
@@ -556,42 +559,213 @@ static void window_size(void *unused) {
 
 /* --- Sessions and groups ------------------------------------------------------------------------------------------ */
 
+/* What a child in the background does; its status says how that ended. */
+enum { READS, WRITES, SETS, TAKES };
+
+static _Noreturn void act_in_background(int what, int ignored) {
+    struct termios settings;
+    char byte = 'b';
+    int result = 0;
+    CHECK_OK(setpgid(0, 0));
+    if (ignored != 0) {
+        signal(ignored, SIG_IGN);
+    }
+    switch (what) {
+    case READS:
+        result = (int)read(opened, &byte, 1);
+        break;
+    case WRITES:
+        result = (int)write(opened, &byte, 1);
+        break;
+    case SETS:
+        CHECK_OK(tcgetattr(opened, &settings));
+        result = tcsetattr(opened, TCSANOW, &settings);
+        break;
+    default:
+        result = tcsetpgrp(opened, getpgrp());
+        break;
+    }
+    _exit(result < 0 ? errno : 0);
+}
+
+static void expect_stopped(pid_t child, int number) {
+    int status;
+    CHECK_EQ(CHECK_OK(waitpid(child, &status, WUNTRACED)), child);
+    CHECK(WIFSTOPPED(status));
+    CHECK_EQ(WSTOPSIG(status), number);
+}
+
+/* It stops, and its call goes on when it is continued in the foreground. */
+static void stops_in_background(int what, int number) {
+    pid_t child = (pid_t)CHECK_OK(fork());
+    if (child == 0) {
+        act_in_background(what, 0);
+    }
+    expect_stopped(child, number);
+    CHECK_OK(kill(child, SIGCONT)); /* still in the background */
+    expect_stopped(child, number);
+    signal(SIGTTOU, SIG_IGN);
+    CHECK_OK(tcsetpgrp(opened, child));
+    CHECK_OK(kill(child, SIGCONT));
+    CHECK_EXITED(test_wait(child));
+    CHECK_OK(tcsetpgrp(opened, getpgrp()));
+    signal(SIGTTOU, SIG_DFL);
+}
+
+static void goes_on_in_background(int what, int ignored, int error) {
+    pid_t child = (pid_t)CHECK_OK(fork());
+    if (child == 0) {
+        act_in_background(what, ignored);
+    }
+    CHECK_EXITED_WITH(test_wait(child), error);
+    if (what == TAKES) {
+        signal(SIGTTOU, SIG_IGN);
+        CHECK_OK(tcsetpgrp(opened, getpgrp()));
+        signal(SIGTTOU, SIG_DFL);
+    }
+}
+
+/* Who has no parent in another group of the session would never be continued. */
+static void orphans_get_errors(void) {
+    int ends[2], number = -1;
+    CHECK_OK(pipe(ends));
+    pid_t child = (pid_t)CHECK_OK(fork());
+    if (child == 0) {
+        CHECK_OK(setpgid(0, 0));
+        if (CHECK_OK(fork()) > 0) {
+            _exit(0);
+        }
+        while (getppid() != 1) {
+            test_sleep_ms(1);
+        }
+        char byte;
+        number = read(opened, &byte, 1) < 0 ? errno : 0;
+        CHECK_EQ(write(ends[1], &number, sizeof(number)), sizeof(number));
+        _exit(0);
+    }
+    CHECK_EXITED(test_wait(child));
+    CHECK_OK(close(ends[1]));
+    CHECK_EQ(read(ends[0], &number, sizeof(number)), sizeof(number));
+    CHECK_EQ(number, EIO);
+    CHECK_OK(close(ends[0]));
+}
+
 static void job_control(void *unused) {
-    char byte;
-    pid_t group;
+    struct termios settings;
     (void)unused;
     begin();
     CHECK_OK(setsid());
     CHECK_ERRNO(open("/dev/tty", O_RDWR), ENXIO);
+    CHECK_EQ(tcgetpgrp(opened), -1);
+    CHECK_EQ(errno, ENOTTY);
+    CHECK_ERRNO(tcsetpgrp(opened, getpgrp()), ENOTTY);
     CHECK_OK(ioctl(opened, TIOCSCTTY, 0));
+    CHECK_OK(ioctl(opened, TIOCSCTTY, 0)); /* once more: it is */
     int own = (int)CHECK_OK(open("/dev/tty", O_RDWR));
     CHECK_EQ(write(own, "mine", 4), 4);
     expect_written("mine");
     CHECK_EQ(tcgetpgrp(opened), getpgrp());
     CHECK_EQ(tcgetsid(opened), getpid());
+    CHECK_ERRNO(tcsetpgrp(opened, -5), EINVAL);
+    CHECK_ERRNO(tcsetpgrp(opened, 0x3fffff), ESRCH);
+    CHECK_ERRNO(tcsetpgrp(opened, 1), EPERM); /* init's group, another session */
+
+    type("ab");
+    stops_in_background(READS, SIGTTIN);
+    stops_in_background(SETS, SIGTTOU);
+    stops_in_background(TAKES, SIGTTOU);
+    goes_on_in_background(READS, SIGTTIN, EIO);
+    goes_on_in_background(SETS, SIGTTOU, 0);
+    goes_on_in_background(TAKES, SIGTTOU, 0);
+    goes_on_in_background(WRITES, 0, 0);
+    orphans_get_errors();
+    CHECK_OK(tcgetattr(opened, &settings));
+    settings.c_lflag |= TOSTOP;
+    CHECK_OK(tcsetattr(opened, TCSANOW, &settings));
+    stops_in_background(WRITES, SIGTTOU);
+    goes_on_in_background(WRITES, SIGTTOU, 0);
+    end();
+}
+
+/* What a key does reaches the foreground alone. */
+static void keys(void *unused) {
+    pid_t group;
+    (void)unused;
+    begin();
+    CHECK_OK(setsid());
+    CHECK_OK(ioctl(opened, TIOCSCTTY, 0));
     pid_t child = (pid_t)CHECK_OK(fork());
     if (child == 0) {
         CHECK_OK(setpgid(0, 0));
-        CHECK_ERRNO(read(opened, &byte, 1), EIO); /* in the background */
         signal(SIGTTOU, SIG_IGN);
         CHECK_OK(tcsetpgrp(opened, getpgrp()));
-        pause();
-        _exit(0);
+        for (;;) {
+            pause();
+        }
     }
     do {
         test_sleep_ms(1);
         group = tcgetpgrp(opened);
     } while (group != child);
+    script->signal = SIGTSTP;
+    tell(SIGNAL);
+    expect_stopped(child, SIGTSTP);
+    CHECK_OK(kill(child, SIGCONT));
     handle_signal(SIGINT, 0);
     script->signal = SIGINT;
     tell(SIGNAL);
     CHECK_SIGNALED(test_wait(child), SIGINT);
     CHECK_EQ(handled, 0); /* not for us */
-    CHECK_ERRNO(read(opened, &byte, 1), EIO);
+    signal(SIGTTOU, SIG_IGN);
     CHECK_OK(tcsetpgrp(opened, getpgrp()));
     tell(SIGNAL);
     CHECK_EQ(handled, SIGINT);
-    CHECK_ERRNO(tcsetpgrp(opened, -5), EINVAL);
+    end();
+}
+
+/* Only who leads a session takes and gives a terminal. */
+static void sessions(void *unused) {
+    (void)unused;
+    begin();
+    CHECK_OK(setsid());
+    CHECK_OK(ioctl(opened, TIOCSCTTY, 0));
+    pid_t child = (pid_t)CHECK_OK(fork());
+    if (child == 0) {
+        CHECK_ERRNO(ioctl(opened, TIOCSCTTY, 0), EPERM);
+        CHECK_OK(ioctl(opened, TIOCNOTTY)); /* for itself alone */
+        CHECK_ERRNO(ioctl(opened, TIOCNOTTY), ENOTTY);
+        CHECK_ERRNO(open("/dev/tty", O_RDWR), ENXIO);
+        CHECK_OK(setsid());
+        CHECK_ERRNO(ioctl(opened, TIOCSCTTY, 0), EPERM); /* another's */
+        _exit(0);
+    }
+    CHECK_EXITED(test_wait(child));
+    CHECK_EQ(tcgetpgrp(opened), getpgrp());
+    handle_signal(SIGHUP, 0);
+    CHECK_OK(ioctl(opened, TIOCNOTTY));
+    CHECK_EQ(handled, SIGHUP); /* it was in the foreground */
+    CHECK_ERRNO(open("/dev/tty", O_RDWR), ENXIO);
+    child = (pid_t)CHECK_OK(fork());
+    if (child == 0) {
+        CHECK_OK(setsid());
+        CHECK_OK(ioctl(opened, TIOCSCTTY, 0)); /* it is free now */
+        if (CHECK_OK(fork()) == 0) {
+            CHECK_OK(setpgid(0, 0));
+            signal(SIGTTOU, SIG_IGN);
+            CHECK_OK(tcsetpgrp(opened, getpgrp()));
+            signal(SIGHUP, SIG_DFL);
+            script->ready += 1000;
+            for (;;) {
+                pause();
+            }
+        }
+        while (script->ready < 1000) {
+            test_sleep_ms(1);
+        }
+        _exit(0); /* the leader: the job gets SIGHUP */
+    }
+    CHECK_EXITED(test_wait(child));
+    CHECK_OK(ioctl(opened, TIOCSCTTY, 0)); /* free again */
     end();
 }
 
@@ -614,7 +788,7 @@ static void hang_up(void *unused) {
     CHECK_ERRNO(ioctl(opened, FIONREAD, &byte), EIO);
     entry = (struct pollfd){.fd = opened, .events = POLLIN};
     CHECK_EQ(poll(&entry, 1, 0), 1);
-    CHECK_EQ(entry.revents, POLLIN | POLLHUP);
+    CHECK_EQ(entry.revents, POLLIN | POLLERR | POLLHUP);
     CHECK_ERRNO(open("/dev/tty", O_RDWR), ENXIO);
     test_wait(child);
     end();
@@ -775,6 +949,14 @@ static void job_control_in_session(void) {
     test_needs_penumbra();
     CHECK_EXITED(test_run_child(job_control, NULL));
 }
+static void keys_in_session(void) {
+    test_needs_penumbra();
+    CHECK_EXITED(test_run_child(keys, NULL));
+}
+static void sessions_in_session(void) {
+    test_needs_penumbra();
+    CHECK_EXITED(test_run_child(sessions, NULL));
+}
 static void hang_up_in_session(void) {
     test_needs_penumbra();
     CHECK_EXITED(test_run_child(hang_up, NULL));
@@ -837,6 +1019,8 @@ static const struct test_case cases[] = {
     {"settings", settings},
     {"window_size", window_size_in_session},
     {"job_control", job_control_in_session},
+    {"keys", keys_in_session},
+    {"sessions", sessions_in_session},
     {"hang_up", hang_up_in_session},
     {"another_server", another_server},
     {"another_while_waiting", another_while_waiting},

@@ -187,8 +187,11 @@ static void beat(uint64_t now) {
            (unsigned long long)torture_steps_done());
     if (torture->penumbra) {
         struct asi_memory memory = penumbra_memory();
-        printf(", mode %s, %llu frames free, %llu processes", penumbra_mode_names[penumbra_state().mode],
-               (unsigned long long)memory.frames_free, (unsigned long long)memory.processes);
+        printf(", mode %s, %llu frames free, %llu global, %llu local, %llu user, %llu secret; %llu processes",
+               penumbra_mode_names[penumbra_state().mode], (unsigned long long)memory.frames_free,
+               (unsigned long long)memory.frames_global, (unsigned long long)memory.frames_local,
+               (unsigned long long)memory.frames_user, (unsigned long long)memory.frames_secret,
+               (unsigned long long)memory.processes);
     }
     printf("\n");
 }
@@ -262,6 +265,14 @@ static bool round_of(uint64_t seed, uint64_t seconds) {
     return !torture->failed && unlink(TORTURE_DIRECTORY "/shared") == 0 && rmdir(TORTURE_DIRECTORY) == 0;
 }
 
+/* Pages that printing will need: where the stack begins, and so when it takes another, is drawn at each start. */
+static void touch_stack(void) {
+    volatile char deep[16 * TORTURE_PAGE];
+    for (size_t at = 0; at < sizeof(deep); at += TORTURE_PAGE) {
+        deep[at] = 0;
+    }
+}
+
 static bool run(void) {
     struct asi_counters counters = {0};
     struct asi_memory before = {0};
@@ -277,6 +288,7 @@ static bool run(void) {
     if (torture->penumbra) {
         penumbra_set_mode(state.mode);
         test_sleep_ms(500);
+        touch_stack();
         cache_drop();
         before = penumbra_memory();
         counters = penumbra_counters(ASI_SCOPE_ALL);

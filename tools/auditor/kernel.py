@@ -157,7 +157,7 @@ class Kernel:
     """All of it for one build."""
 
     def __init__(self, source, path):
-        self.path = path
+        self.source, self.path = source, path
         self.symbols = read_symbols(path)
         self.map = AddressMap(source)
         self.layout = Layout(path)

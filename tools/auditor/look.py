@@ -171,9 +171,9 @@ class Look(Picture):
     def _leaf(self, root, slot, address, entry, rights, pages, count):
         first = frame_of(entry) & ~(pages - 1)
         self.leaves += 1
-        if rights & WRITE and rights & MAY_EXECUTE:
-            self._violation('REACH', 'writable and executable', root, address, first)
         if slot >= self.map.USER_SLOTS:
+            if rights & WRITE and rights & MAY_EXECUTE:
+                self._violation('REACH', 'writable and executable', root, address, first)
             if rights & USER:
                 self._violation('REACH', 'kernel half open to user code', root, address, first)
             if rights & MAY_EXECUTE and not self.kernel['text_start'] <= address < self.kernel['text_end']:
@@ -245,7 +245,7 @@ class Look(Picture):
             if mapped > frames.refs[frame] - (1 if secret else 0):
                 self._violation('REACH', f'{mapped} user entries, {frames.refs[frame]} references{self._where(frame)}',
                                 frame=frame)
-            cut_off = frames.owners[frame] == 0  # of a file, by truncation: on its way out of all mappings (mm/vm_cut.c)
+            cut_off = frames.owners[frame] == 0  # of a file, by truncation: on its way out of all mappings (mm/vm_everywhere.c)
             if mapped > 1 and not secret and not cut_off and self._writable[frame]:
                 self._violation('REACH', f'writable in {self._writable[frame]} of {mapped} user entries'
                                 f'{self._where(frame)}', frame=frame)

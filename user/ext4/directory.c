@@ -320,7 +320,8 @@ static bool list_entry(const struct ext2_dir_entry *entry, uint64_t next, uint8_
     return true;
 }
 
-int directory_list(struct volume *volume, ext2_ino_t number, uint64_t position, void *entries, size_t *bytes) {
+int directory_list(struct volume *volume, ext2_ino_t number, uint64_t position, void *entries, size_t *bytes,
+                   bool *end) {
     struct directory *directory;
     unsigned size = volume->fs->blocksize;
     size_t used = 0, room = *bytes;
@@ -339,5 +340,6 @@ int directory_list(struct volume *volume, ext2_ino_t number, uint64_t position, 
     }
     free(block);
     *bytes = used;
+    *end = error == 0 && !full;
     return error == 0 && full && used == 0 ? EINVAL : error;
 }

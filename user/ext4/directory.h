@@ -32,7 +32,8 @@ int directory_parent(struct volume *volume, ext2_ino_t number, ext2_ino_t *paren
 int directory_is_empty(struct volume *volume, ext2_ino_t number, bool *empty);
 
 /* Entries from `position` on, as fs_abi.h has them; *bytes of room in, of entries out. */
-int directory_list(struct volume *volume, ext2_ino_t number, uint64_t position, void *entries, size_t *bytes);
+int directory_list(struct volume *volume, ext2_ino_t number, uint64_t position, void *entries, size_t *bytes,
+                   bool *end);
 
 /* The tables in memory: of one that is gone, and of all when an operation was taken back. */
 void directory_forget(struct volume *volume, ext2_ino_t number);

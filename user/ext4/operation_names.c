@@ -123,9 +123,37 @@ static int create(struct call *call) {
     return error;
 }
 
+/* A file that no name leads to: an orphan from its first transaction on, as one that lost its name. */
+static int create_nameless(struct call *call) {
+    struct ext2_inode_large inode;
+    ext2_ino_t number;
+    int error = inode_make(call->volume, (ext2_ino_t)call->request.node, &call->request.attributes, &number, &inode);
+    if (error == 0) {
+        inode.i_links_count = 0;
+        error = orphan_add(call->volume, number, &inode);
+    }
+    if (error == 0) {
+        operation_reply(call, number, &inode);
+    }
+    return error;
+}
+
+static int operation_create_nameless(struct call *call) {
+    struct ext2_inode_large directory;
+    int error = read_directory(call->volume, call->request.node, &directory);
+    if (error == 0 && !S_ISREG(call->request.attributes.mode)) {
+        error = EINVAL;
+    }
+    error = error != 0 ? error : volume_begin(call->volume);
+    return error != 0 ? error : operation_end(call, create_nameless(call));
+}
+
 int operation_create(struct call *call) {
     struct volume *volume = call->volume;
     uint32_t mode = call->request.attributes.mode;
+    if (call->name.length == 0) {
+        return operation_create_nameless(call);
+    }
     int error = check_new(volume, call->request.node, call->name);
     if (error == 0 && !S_ISREG(mode) && !S_ISDIR(mode) && !S_ISLNK(mode) && !S_ISCHR(mode) && !S_ISBLK(mode) &&
         !S_ISFIFO(mode) && !S_ISSOCK(mode)) {
@@ -142,6 +170,9 @@ static int link_to(struct call *call, ext2_ino_t number) {
     struct volume *volume = call->volume;
     struct ext2_inode_large inode;
     int error = inode_read(volume, number, &inode);
+    if (error == 0 && inode.i_links_count == 0) {
+        error = orphan_remove(volume, number, &inode);
+    }
     error = error != 0 ? error : inode_add_links(volume, &inode, +1);
     if (error == 0) {
         inode_touch(volume, &inode, false);
@@ -158,7 +189,7 @@ int operation_link(struct call *call) {
     int error = check_new(call->volume, call->request.node, call->name);
     error = error != 0 ? error : inode_read(call->volume, call->request.node2, &inode);
     if (error == 0) {
-        error = S_ISDIR(inode.i_mode) ? EPERM : inode.i_links_count == 0 ? ENOENT : 0;
+        error = S_ISDIR(inode.i_mode) ? EPERM : inode.i_links_count == 0 && call->request.set == 0 ? ENOENT : 0;
     }
     error = error != 0 ? error : volume_begin(call->volume);
     return error != 0 ? error : operation_end(call, link_to(call, (ext2_ino_t)call->request.node2));

@@ -143,9 +143,11 @@ static int list(struct call *call) {
         return 0; /* removed: it has no entries any more */
     }
     if (error == 0) {
-        error =
-            directory_list(call->volume, (ext2_ino_t)call->request.node, call->request.position, call->extra, &bytes);
+        bool end;
+        error = directory_list(call->volume, (ext2_ino_t)call->request.node, call->request.position, call->extra,
+                               &bytes, &end);
         call->reply->count = (uint32_t)bytes;
+        call->reply->caching |= end ? FS_LIST_END : 0;
     }
     return error;
 }

@@ -18,9 +18,8 @@ struct survivor_memory {
     _Atomic uint64_t magic; /* written last */
     uint64_t block_size;
     uint8_t uuid[16];
-    uint64_t next_answer;
-    struct survivor_answer answers[SURVIVOR_ANSWERS];
-    uint64_t table[SURVIVOR_SLOTS]; /* block + 1; 0: free */
+    struct survivor_answer answers[FS_CHANGES_MAX]; /* by their requests' remainders (kernel/fs_abi.h) */
+    uint64_t table[SURVIVOR_SLOTS];                 /* block + 1; 0: free */
     uint8_t log[LOG_BYTES];
 };
 
@@ -77,10 +76,8 @@ int survivor_put_block(struct survivor *survivor, int old_slot, uint64_t block, 
 }
 
 void survivor_put_answer(struct survivor *survivor, const struct survivor_answer *answer) {
-    struct survivor_memory *memory = survivor->memory;
-    uint64_t index = memory->next_answer % SURVIVOR_ANSWERS, next = index + 1;
-    (void)redo_put(&survivor->redo, &memory->answers[index], answer, sizeof *answer);
-    (void)redo_put(&survivor->redo, &memory->next_answer, &next, sizeof next);
+    struct survivor_answer *place = &survivor->memory->answers[answer->request % FS_CHANGES_MAX];
+    (void)redo_put(&survivor->redo, place, answer, sizeof *answer);
 }
 
 void survivor_publish(struct survivor *survivor) {
@@ -103,10 +100,9 @@ bool survivor_get_block(struct survivor *survivor, int slot, uint64_t *block, co
 }
 
 const struct survivor_answer *survivor_find_answer(const struct survivor *survivor, uint64_t request) {
-    for (unsigned i = 0; i < SURVIVOR_ANSWERS && request != 0; i++) {
-        if (survivor->memory->answers[i].request == request) {
-            return &survivor->memory->answers[i];
-        }
+    if (request == 0 || survivor->memory == NULL) {
+        return NULL;
     }
-    return NULL;
+    const struct survivor_answer *answer = &survivor->memory->answers[request % FS_CHANGES_MAX];
+    return answer->request == request ? answer : NULL;
 }

@@ -17,7 +17,6 @@
 enum {
     SURVIVOR_SLOTS = 2048,     /* blocks of the running transaction, new versions beside old ones included */
     SURVIVOR_CHANGE_MAX = 512, /* blocks that one operation may change */
-    SURVIVOR_ANSWERS = 64,     /* no fewer than calls may be under way at once: the server's threads */
     SURVIVOR_NO_SLOT = -1,
 };
 
@@ -61,6 +60,7 @@ void survivor_clear(struct survivor *survivor);
 
 /* The block in a slot, or false. */
 bool survivor_get_block(struct survivor *survivor, int slot, uint64_t *block, const void **bytes);
+/* NULL: none; without a journal (nothing is changed then) there are none. */
 const struct survivor_answer *survivor_find_answer(const struct survivor *survivor, uint64_t request);
 
 #endif

@@ -5,12 +5,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "user/lib/mdwe.h"
 #include "user/lib/native.h"
 
 #define CONSOLE_PATH "/sbin/console"
@@ -20,7 +22,21 @@ enum { FAILURES_MAX = 5 };
 
 static pid_t driver = -1;
 static int ready = -1;    /* gets a byte when the driver serves the terminal */
+static bool draws_screen; /* it is to */
+static int messages[2];   /* then: init's own lines for the screen go through this pipe */
 static unsigned failures; /* how often in a row it ended without */
+
+void console_say(const char *format, ...) {
+    char text[512];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    fputs(text, stderr);
+    if (draws_screen && write(messages[1], text, strlen(text)) < 0) {
+        errno = 0; /* full: nobody reads, and the kernel has printed it */
+    }
+}
 
 static void note_pid(void) {
     mkdir("/run", 0755);
@@ -41,9 +57,14 @@ static _Noreturn void become_console(int rights, int to_ready, bool asks) {
     setenv("PENUMBRA_AUTHORITY", number, 1);
     setsid();
     dup2(to_ready, STDOUT_FILENO);
+    if (draws_screen) {
+        dup2(messages[0], STDIN_FILENO);
+    }
     fcntl(rights, F_SETFD, 0);
     note_pid();
-    execl(CONSOLE_PATH, CONSOLE_PATH, asks ? "--ask-size" : NULL, NULL);
+    prctl(PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN, 0, 0, 0);
+    const char *how = draws_screen ? "--screen" : asks ? "--ask-size" : NULL;
+    execl(CONSOLE_PATH, CONSOLE_PATH, how, NULL);
     fprintf(stderr, "init: %s: %s\n", CONSOLE_PATH, strerror(errno));
     _exit(127);
 }
@@ -77,7 +98,8 @@ static bool became_ready(void) {
 }
 
 /* Only the first is waited for: a later one may need a file server that init has to start first. */
-bool console_start(bool asks) {
+bool console_start(bool asks, bool screen) {
+    draws_screen = screen && pipe2(messages, O_CLOEXEC | O_NONBLOCK) == 0;
     start(asks);
     return became_ready();
 }
@@ -93,6 +115,6 @@ void console_note_end(pid_t pid) {
         start(false);
     } else {
         driver = -1;
-        fprintf(stderr, "init: the console's driver does not come back\n");
+        console_say("init: the console's driver does not come back\n");
     }
 }

@@ -2,10 +2,11 @@
  * init: process 1. Runs what the kernel command line asks for, takes in orphans, and ends with the status of what it
  * ran, which is how the machine powers off.
  *
- *     run=bench (default) | prog | tests | shell | torture | scale
+ *     run=bench (default) | lebench | prog | tests | shell | torture | fuzz | scale | views | demo
  *     bench=WORD[,WORD…]   table (default), or options of asibench without their dashes: csv, check
- *     bench.NAME=VALUE     passed to asibench as --NAME=VALUE; torture.NAME=VALUE, scale.NAME=VALUE likewise
+ *     bench.NAME=VALUE     passed to asibench as --NAME=VALUE; torture.…, fuzz.…, scale.… likewise
  *     prompt=1             a shell afterwards
+ *     gui=1                the console's driver draws the screen, with a status line, and takes the keyboard
  *     services=0|1         without servers and drivers but those of the root (default for what measures and tests), or
  *                          with them; a prompt has them, unless 0
  *     disk=PATH            where the first disk is mounted [/mnt]
@@ -21,6 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/personality.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
@@ -81,7 +83,7 @@ static void for_each_word(void (*visit)(const char *word)) {
 }
 
 static char run[32] = "bench", bench[128] = "table", prompt[8] = "0", services[8] = "", disk[128] = "/mnt";
-static bool with_services;
+static bool with_services, gui;
 
 static void note_setting(const char *word) {
     if (strncmp(word, "run=", 4) == 0) {
@@ -94,7 +96,19 @@ static void note_setting(const char *word) {
         snprintf(services, sizeof services, "%s", word + 9);
     } else if (strncmp(word, "disk=", 5) == 0) {
         snprintf(disk, sizeof disk, "%s", word + 5);
+    } else if (strncmp(word, "gui=", 4) == 0) {
+        gui = strcmp(word + 4, "0") != 0;
     }
+}
+
+static bool is_measurement(void) {
+    static const char *const names[] = {"bench", "lebench", "scale", "views"};
+    for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (strcmp(run, names[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static void add_argument(const char *text) {
@@ -140,7 +154,7 @@ static bool plan_program(void) {
     const char *name = "/etc/penumbra/argv";
     errno = 0;
     if (read_file(name, text, sizeof text) <= 0) {
-        fprintf(stderr, "init: %s: %s\n", name, errno ? strerror(errno) : "empty");
+        console_say("init: %s: %s\n", name, errno ? strerror(errno) : "empty");
         return false;
     }
     for (char *line = text; *line != '\0';) {
@@ -174,12 +188,20 @@ static bool plan(void) {
         add_argument("/bin/sh");
     } else if (strcmp(run, "torture") == 0) {
         plan_with_options("/tests/torture");
+    } else if (strcmp(run, "fuzz") == 0) {
+        plan_with_options("/tests/fuzzer");
+        give_tests_authority();
+    } else if (strcmp(run, "lebench") == 0) {
+        plan_with_options("/bin/lebench");
     } else if (strcmp(run, "scale") == 0) {
         plan_with_options("/bin/asiscale");
     } else if (strcmp(run, "views") == 0) {
         plan_with_options("/bin/asiviews");
+    } else if (strcmp(run, "demo") == 0) {
+        plan_with_options("/sbin/demo");
     } else {
-        fprintf(stderr, "init: run=%s is none of bench, prog, tests, shell, torture, scale, views\n", run);
+        console_say("init: run=%s is none of bench, lebench, prog, tests, shell, torture, fuzz, scale, views, demo\n",
+                    run);
         return false;
     }
     return true;
@@ -212,7 +234,7 @@ static int wait_and_reap(pid_t child) {
         }
         console_note_end(ended);
         if (ended < 0 && errno != EINTR) {
-            perror("init: wait");
+            console_say("init: wait: %s\n", strerror(errno));
             return STATUS_NOT_STARTED << 8;
         }
     }
@@ -220,11 +242,11 @@ static int wait_and_reap(pid_t child) {
 
 static int describe_end(const char *name, int status) {
     if (WIFSIGNALED(status)) {
-        fprintf(stderr, "init: %s killed by signal %d\n", name, WTERMSIG(status));
+        console_say("init: %s killed by signal %d\n", name, WTERMSIG(status));
         return 128 + WTERMSIG(status);
     }
     if (WEXITSTATUS(status) != 0) {
-        fprintf(stderr, "init: %s ended with status %d\n", name, WEXITSTATUS(status));
+        console_say("init: %s ended with status %d\n", name, WEXITSTATUS(status));
     }
     return WEXITSTATUS(status);
 }
@@ -235,7 +257,7 @@ static int run_program(char **words) {
         become(words);
     }
     if (child < 0) {
-        perror("init: fork");
+        console_say("init: fork: %s\n", strerror(errno));
         return STATUS_NOT_STARTED;
     }
     setpgid(child, child);
@@ -266,19 +288,24 @@ int main(int argc, char **argv) {
     signal(SIGTTOU, SIG_IGN);
     setenv("PATH", "/bin:/sbin:/usr/bin:/usr/sbin", 1);
     setenv("HOME", "/", 1);
-    setenv("TERM", "vt100", 0);
+    setenv("ENV", "/etc/shrc", 1);
     read_cmdline(argv + 1);
     for_each_word(note_setting);
+    setenv("TERM", gui ? "linux" : "vt100", 0);
+    if (is_measurement()) {
+        personality(ADDR_NO_RANDOMIZE); /* what is measured lies at the same addresses in every run */
+    }
     const bool first = getpid() == 1;
     with_services = first && services_start_root();
     if (first && !with_services) {
-        fprintf(stderr, "init: the root's file server does not come\n");
+        console_say("init: the root's file server does not come\n");
         return STATUS_NOT_STARTED;
     }
-    bool console_serves = first && console_start(strcmp(prompt, "1") == 0 || strcmp(run, "shell") == 0);
+    bool console_serves = first && console_start(strcmp(prompt, "1") == 0 || strcmp(run, "shell") == 0, gui);
     bool all_services = services_wanted() && services_start(disk);
     int status = plan() ? run_program(arguments) : STATUS_NOT_STARTED;
     if (strcmp(prompt, "1") == 0) {
+        personality(PER_LINUX);
         if (!all_services && strcmp(services, "0") != 0) {
             all_services = services_start(disk); /* not before: what was measured was measured alone */
         }

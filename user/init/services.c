@@ -14,7 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -25,6 +24,7 @@
 #include "user/init/devices.h"
 #include "user/init/keeper.h"
 #include "user/lib/cpio.h"
+#include "user/lib/mdwe.h"
 #include "user/lib/names.h"
 #include "user/lib/native.h"
 #include "user/lib/objects.h"
@@ -54,6 +54,7 @@ struct service {
     const char *arguments[2]; /* or NULL */
     uint32_t rights;          /* of the authority */
     bool has_state, has_end;
+    bool is_early;      /* runs in every run, also where all others do not */
     bool is_root;       /* serves the files that all others are started from, and is itself from the boot archive */
     enum device device; /* that must be there */
 
@@ -68,6 +69,7 @@ struct service {
 static struct service services[] = {
     {.name = "names", .rights = RIGHT_NAMESPACE},
     {.name = "memfs", .has_state = true, .is_root = true},
+    {.name = "pty", .rights = RIGHT_NAMESPACE, .is_early = true},
     {.name = "pci", .rights = RIGHT_DEVICES, .has_state = true, .device = DEVICE_ANY},
     {.name = "virtio_rng", .rights = RIGHT_DEVICES, .device = DEVICE_ENTROPY},
     {.name = "virtio_blk", .arguments = {"0"}, .rights = RIGHT_DEVICES, .device = DEVICE_DISK},
@@ -123,6 +125,7 @@ static _Noreturn void become(const struct service *service) {
     signal(SIGCHLD, SIG_DFL);
     setpgid(0, 0);
     place_handles(service);
+    prctl(PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN, 0, 0, 0); /* a server has no code but its program's */
     fexecve(service->program, words, environ);
     fprintf(stderr, "init: %s: %s\n", path, strerror(errno));
     _exit(SERVICE_NOT_NEEDED);
@@ -222,7 +225,7 @@ static pid_t call_in_child(int endpoint, uint32_t label, const char *text, uint6
 static void give_up(struct service *service, const char *why) {
     char name[64];
     service->given_up = true;
-    fprintf(stderr, "init: %s %s: it is not started again, what it served says EIO\n", service->name, why);
+    console_say("init: %s %s: it is not started again, what it served says EIO\n", service->name, why);
     snprintf(name, sizeof name, "%s/%s", service->name, service->arguments[0] != NULL ? service->arguments[0] : "");
     call_in_child(names, NAMES_ABANDON, name, 0, READY_MS);
 }
@@ -309,7 +312,7 @@ int services_wait_for(pid_t child) {
             console_note_end(ended);
             note_end(ended, status);
         } else if (ended < 0 && errno != EINTR) {
-            perror("init: wait");
+            console_say("init: wait: %s\n", strerror(errno));
             return 127 << 8;
         } else {
             receive(start_what_is_due());
@@ -322,7 +325,7 @@ int services_wait_for(pid_t child) {
 static void wait_for_mount(const char *path) {
     pid_t child = call_in_child(names, NAMES_CONNECT, path, READY_MS, 2 * READY_MS);
     if (child > 0 && services_wait_for(child) != 0) {
-        fprintf(stderr, "init: nothing is mounted at %s\n", path);
+        console_say("init: nothing is mounted at %s\n", path);
     }
 }
 
@@ -348,6 +351,16 @@ static bool begin(void) {
     return true;
 }
 
+/* What is not of the root, but runs whenever there is one. A run without it goes on. */
+static void start_early(void) {
+    for (unsigned i = 0; i < SERVICES; i++) {
+        if (services[i].is_early) {
+            prepare(&services[i]);
+        }
+    }
+    start_what_is_due();
+}
+
 bool services_start_root(void) {
     if (!begin() || (archive = closed_on_exec(boot_archive(own_authority))) < 0) {
         return false;
@@ -360,6 +373,9 @@ bool services_start_root(void) {
     archive = -1;
     note_pid(&services[0]);
     note_pid(&services[1]);
+    if (root_is_there) {
+        start_early();
+    }
     return root_is_there;
 }
 
@@ -394,7 +410,7 @@ void services_end(void) {
         if (service->ending && service->pid != 0) {
             pid_t child = call_in_child(service->end, SERVICE_END, NULL, 0, END_MS);
             if (child > 0 && services_wait_for(child) != 0) {
-                fprintf(stderr, "init: %s did not end as it should\n", service->name);
+                console_say("init: %s did not end as it should\n", service->name);
             }
         }
     }

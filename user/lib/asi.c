@@ -11,7 +11,7 @@
 
 /* The arithmetic walks the structure as an array. */
 enum { COUNTER_FIELDS = sizeof(struct asi_counters) / sizeof(uint64_t) };
-_Static_assert(sizeof(struct asi_counters) == (ASI_CAUSES + 16) * sizeof(uint64_t), "every counter is a uint64_t");
+_Static_assert(sizeof(struct asi_counters) == (ASI_CAUSES + 17) * sizeof(uint64_t), "every counter is a uint64_t");
 
 static const char *const mode_names[ASI_MODES] = {"none", "classic", "naive", "asi"};
 static const char *const cause_names[ASI_CAUSES] = {"file",  "zero",  "cow",  "ipc",   "fork", "exec",
@@ -58,6 +58,10 @@ int asi_run_audit(enum asi_break deliberate, struct asi_audit_report *report) {
 int asi_get_memory(struct asi_memory *memory) { return asi_done(asi_call(ASI_OP_MEMORY, 0, memory, sizeof *memory)); }
 
 int asi_reset_counters(void) { return asi_done(asi_call(ASI_OP_RESET, 0, NULL, 0)); }
+
+int asi_begin_tally(void) { return asi_done(asi_call(ASI_OP_TALLY, 1, NULL, 0)); }
+
+int asi_end_tally(struct asi_tally *tally) { return asi_done(asi_call(ASI_OP_TALLY, 0, tally, sizeof *tally)); }
 
 int asi_force_exit(void) { return asi_done(asi_call(ASI_OP_EXIT, 0, NULL, 0)); }
 

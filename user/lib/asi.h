@@ -29,6 +29,10 @@ int asi_run_audit(enum asi_break deliberate, struct asi_audit_report *report);
 int asi_get_memory(struct asi_memory *memory);
 int asi_reset_counters(void);
 
+/* The count of what the restricted spaces of processes map that end meanwhile. */
+int asi_begin_tally(void);
+int asi_end_tally(struct asi_tally *tally);
+
 /* Leaves the restricted space once, on purpose. */
 int asi_force_exit(void);
 

@@ -11,7 +11,7 @@
 #include <sys/types.h>
 
 enum {
-    BENCH_MAX_ROWS = 32,
+    BENCH_MAX_ROWS = 40,
     BENCH_MAX_SAMPLES = 101,
     BENCH_PAGE = 4096,
 };
@@ -38,7 +38,7 @@ struct bench_row {
     void (*teardown)(void);         /* also after a failed setup */
 };
 
-/* All rows, in the order of the table. */
+/* All rows, in the order of the table: asibench's, unless a program has its own. */
 extern const struct bench_row *const bench_rows[];
 extern const unsigned bench_row_count;
 
@@ -53,6 +53,9 @@ extern const struct bench_row bench_mmapmunmap, bench_touchfree, bench_anonfault
 extern const struct bench_row bench_forkexit, bench_forkexec;
 /* bench_switch.c */
 extern const struct bench_row bench_getppid, bench_pipe, bench_threadswitch, bench_futexwake, bench_idle;
+
+/* bench_events.c */
+extern const struct bench_row bench_socket, bench_epoll;
 
 /* bench_ipc.c */
 extern const struct bench_row bench_ipc, bench_ipctrust, bench_ipc4k, bench_ipc4ktrust, bench_ipchandle,
@@ -118,7 +121,10 @@ struct bench_report {
     struct bench_result results[ASI_MODES][BENCH_MAX_ROWS];
 };
 
-/* Measures the wanted rows in the mode that is set now, into report's slot `mode`. */
+/* Measures the wanted rows in the mode that is set now, in this process, into report's slot `mode`. */
+void bench_measure_rows(const struct bench_plan *plan, struct bench_report *report, enum asi_mode mode);
+
+/* The same as the program wants it: each has its own, which calls the former, perhaps in another process. */
 void bench_run_mode(const struct bench_plan *plan, struct bench_report *report, enum asi_mode mode);
 
 void bench_print_table(const struct bench_plan *plan, const struct bench_report *report);

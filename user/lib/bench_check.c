@@ -44,7 +44,7 @@ static int allowed_switches(const char *slug) {
     if (strcmp(slug, "threadswitch") == 0 || strcmp(slug, "idle") == 0) {
         return NO_SWITCH;
     }
-    return strcmp(slug, "pipe") == 0 ? PROCESS_ROUND_TRIP : ANY_SWITCH;
+    return strcmp(slug, "pipe") == 0 || strcmp(slug, "socket") == 0 ? PROCESS_ROUND_TRIP : ANY_SWITCH;
 }
 
 static unsigned check_row(int switches, const char *slug, const struct bench_result *result) {

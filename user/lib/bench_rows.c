@@ -11,7 +11,8 @@ const struct bench_row *const bench_rows[] = {
     &bench_threadswitch, &bench_futexwake,      &bench_brk,       &bench_idle,
     &bench_ipc,          &bench_ipctrust,       &bench_ipc4k,     &bench_ipc4ktrust,
     &bench_ipchandle,    &bench_ipchandletrust, &bench_openmiss,  &bench_statmiss,
-    &bench_coldnext,     &bench_coldrandom,     &bench_fsync,
+    &bench_socket,       &bench_epoll,          &bench_coldnext,  &bench_coldrandom,
+    &bench_fsync,
 };
 
 const unsigned bench_row_count = sizeof bench_rows / sizeof bench_rows[0];

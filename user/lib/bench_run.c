@@ -119,7 +119,7 @@ static void measure(const struct bench_row *row, const struct bench_plan *plan, 
     }
 }
 
-void bench_run_mode(const struct bench_plan *plan, struct bench_report *report, enum asi_mode mode) {
+void bench_measure_rows(const struct bench_plan *plan, struct bench_report *report, enum asi_mode mode) {
     report->overhead[mode] = counter_overhead(report->has_asi);
     for (unsigned i = 0; i < bench_row_count; i++) {
         if (!plan->row_wanted[i]) {

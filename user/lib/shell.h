@@ -54,6 +54,7 @@ struct shell {
     bool interactive;      /* pipelines get the terminal */
     bool leaving;          /* `exit` was called */
     pid_t last_background; /* $! */
+    pid_t stopped;         /* the group that Ctrl-Z stopped last, or 0 */
     char **arguments;      /* $0, $1… */
     int argument_count;
 };
@@ -80,6 +81,9 @@ bool shell_redirect(const struct command *command);
 
 /* Reaps background processes that ended; prints a line for each when interactive. */
 void shell_reap_background(const struct shell *shell);
+
+/* The stopped group goes on, in the foreground or the background; the status of what ended. */
+int shell_continue(struct shell *shell, bool foreground);
 
 /* shell_builtins.c */
 

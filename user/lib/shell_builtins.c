@@ -70,6 +70,16 @@ static int unset(struct shell *shell, char **words) {
     return 0;
 }
 
+static int to_foreground(struct shell *shell, char **words) {
+    (void)words;
+    return shell_continue(shell, true);
+}
+
+static int to_background(struct shell *shell, char **words) {
+    (void)words;
+    return shell_continue(shell, false);
+}
+
 static int help(struct shell *shell, char **words) {
     (void)shell, (void)words;
     puts("Programs\n"
@@ -78,9 +88,9 @@ static int help(struct shell *shell, char **words) {
          "  asibench [--rows=… --modes=… --csv]     what operations cost in each mode\n"
          "  ls, cat, echo, stty, true, false, sh    (see /bin)\n"
          "The shell itself\n"
-         "  cd, pwd, export, unset, exit, help\n"
+         "  cd, pwd, export, unset, exit, fg, bg, help\n"
          "  A | B, A && B, A || B, A; B, A &, < > >> 2> 2>&1, \"…\" '…' \\, $NAME $? $1, NAME=value\n"
-         "Ctrl-C ends what runs; exit or Ctrl-D leaves.");
+         "Ctrl-C ends what runs, Ctrl-Z stops it; exit or Ctrl-D leaves.");
     return 0;
 }
 
@@ -89,7 +99,8 @@ builtin_function shell_find_builtin(const char *name) {
         const char *name;
         builtin_function function;
     } builtins[] = {
-        {"cd", cd}, {"pwd", pwd}, {"exit", leave}, {"export", export}, {"unset", unset}, {"help", help},
+        {"cd", cd},       {"pwd", pwd},   {"exit", leave},       {"export", export},
+        {"unset", unset}, {"help", help}, {"fg", to_foreground}, {"bg", to_background},
     };
     for (size_t i = 0; i < sizeof builtins / sizeof builtins[0]; i++) {
         if (strcmp(name, builtins[i].name) == 0) {

@@ -183,6 +183,8 @@ static void become_member(const struct shell *shell, pid_t group, bool backgroun
     if (shell->interactive) {
         signal(SIGINT, SIG_DFL);
         signal(SIGQUIT, SIG_DFL);
+        signal(SIGTSTP, SIG_DFL);
+        signal(SIGTTIN, SIG_DFL);
     } else if (background) {
         signal(SIGINT, SIG_IGN); /* there is no group to tell the terminal's Ctrl-C from the script's own */
     }
@@ -229,13 +231,7 @@ static pid_t start_command(struct shell *shell, const struct pipeline *pipeline,
     return child;
 }
 
-static int wait_for(pid_t child) {
-    int status;
-    while (waitpid(child, &status, 0) < 0) {
-        if (errno != EINTR) {
-            return STATUS_NOT_FOUND;
-        }
-    }
+static int describe_end(pid_t child, int status) {
     if (!WIFSIGNALED(status)) {
         return WEXITSTATUS(status);
     }
@@ -245,6 +241,58 @@ static int wait_for(pid_t child) {
         fprintf(stderr, "sh: process %d: %s\n", (int)child, strsignal(WTERMSIG(status)));
     }
     return 128 + WTERMSIG(status);
+}
+
+/* Until the members of a group have ended, or stopped: of that the status of `last`. */
+static int wait_for_group(struct shell *shell, pid_t group, pid_t last) {
+    int status, result = STATUS_NOT_FOUND;
+    for (;;) {
+        pid_t child = waitpid(-group, &status, WUNTRACED);
+        if (child < 0 && errno == EINTR) {
+            continue;
+        }
+        if (child < 0) {
+            return result;
+        }
+        if (WIFSTOPPED(status)) {
+            shell->stopped = group;
+            fprintf(stderr, "\n[%d] stopped\n", (int)group);
+            return 128 + WSTOPSIG(status);
+        }
+        int ended = describe_end(child, status);
+        result = child == last || last == 0 ? ended : result;
+    }
+}
+
+static int wait_for(pid_t child) {
+    int status;
+    while (waitpid(child, &status, 0) < 0) {
+        if (errno != EINTR) {
+            return STATUS_NOT_FOUND;
+        }
+    }
+    return describe_end(child, status);
+}
+
+int shell_continue(struct shell *shell, bool foreground) {
+    pid_t group = shell->stopped;
+    int status = 0;
+    if (group == 0) {
+        fputs("sh: nothing is stopped\n", stderr);
+        return 1;
+    }
+    shell->stopped = 0;
+    if (foreground) {
+        tcsetpgrp(STDIN_FILENO, group);
+    }
+    kill(-group, SIGCONT);
+    if (foreground) {
+        status = wait_for_group(shell, group, 0);
+        tcsetpgrp(STDIN_FILENO, getpgrp());
+    } else {
+        shell->last_background = group;
+    }
+    return status;
 }
 
 static int start_pipeline(struct shell *shell, const struct pipeline *pipeline) {
@@ -268,12 +316,14 @@ static int start_pipeline(struct shell *shell, const struct pipeline *pipeline) 
         }
         return 0;
     }
+    if (shell->interactive && started > 0) {
+        status = wait_for_group(shell, children[0], children[started - 1]);
+        tcsetpgrp(STDIN_FILENO, getpgrp());
+        return started == pipeline->count ? status : 1;
+    }
     for (unsigned i = 0; i < started; i++) {
         int ended = wait_for(children[i]);
         status = i + 1 == pipeline->count ? ended : 1;
-    }
-    if (shell->interactive) {
-        tcsetpgrp(STDIN_FILENO, getpgrp());
     }
     return status;
 }

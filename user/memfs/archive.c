@@ -141,9 +141,15 @@ static int visit_name(struct state *state, int archive, int with, const struct c
 }
 
 int archive_make_names(struct state *state, int archive) {
-    static const struct cpio_entry scratch = {.path = "tmp", .mode = S_IFDIR | 01777};
+    /* What programs take for granted, in the archive or not; /dev/shm leads to the last. */
+    static const struct cpio_entry directories[] = {{.path = "tmp", .mode = S_IFDIR | 01777},
+                                                    {.path = "run", .mode = S_IFDIR | 0755},
+                                                    {.path = "run/shm", .mode = S_IFDIR | 01777}};
     int error = for_each_entry(state, archive, -1, visit_name);
-    return error == 0 ? make_entry(state, archive, &scratch) : error;
+    for (unsigned i = 0; i < sizeof directories / sizeof directories[0] && error == 0; i++) {
+        error = make_entry(state, archive, &directories[i]);
+    }
+    return error;
 }
 
 /* --- Pages -------------------------------------------------------------------------------------------------------- */

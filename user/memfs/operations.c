@@ -2,8 +2,7 @@
  * Calls of the kernel. See operations.h.
  *
  * What a change was answered becomes part of the change: when the server dies before the kernel has heard of it, the
- * kernel asks again, with the same number, and is answered from there. A number says little where the file system was
- * mounted anew meanwhile, so all bytes of the call are compared by a sum.
+ * kernel asks again, with the same number, and is answered from there.
  */
 #include "user/memfs/operations.h"
 
@@ -15,7 +14,7 @@
 enum { PAGE = 4096, MEMORY_MAGIC = 0x01021994 }; /* as Linux' file system in memory */
 
 struct call {
-    uint32_t op, check;
+    uint32_t op;
     struct fs_request request;
     struct name name, name2;
     int64_t now;
@@ -35,14 +34,6 @@ static bool changes_something(uint32_t op) {
            op == FS_RENAME || op == FS_FORGET;
 }
 
-static uint32_t check_sum(uint32_t op, const uint8_t *bytes, size_t length) {
-    uint32_t sum = 2166136261U ^ op;
-    for (size_t i = 0; i < length; i++) {
-        sum = (sum ^ bytes[i]) * 16777619U;
-    }
-    return sum;
-}
-
 static bool parse(struct call *call, const void *bytes, size_t length) {
     struct fs_request *request = &call->request;
     if (length < sizeof *request) {
@@ -54,7 +45,6 @@ static bool parse(struct call *call, const void *bytes, size_t length) {
     }
     call->name = (struct name){(const char *)bytes + sizeof *request, request->name_length};
     call->name2 = (struct name){call->name.bytes + request->name_length, request->name2_length};
-    call->check = check_sum(call->op, bytes, length);
     return true;
 }
 
@@ -73,6 +63,14 @@ static void tell_space(const struct state *state, struct call *call) {
     call->count = sizeof space;
 }
 
+static int list(const struct state *state, struct call *call) {
+    const struct fs_request *request = &call->request;
+    bool end = false;
+    int error = tree_list(state, request->node, request->position, call->behind, LIST_BYTES, &call->count, &end);
+    call->reply->caching |= end ? FS_LIST_END : 0;
+    return error;
+}
+
 static int look(const struct state *state, struct call *call) {
     const struct fs_request *request = &call->request;
     struct fs_attributes *out = &call->reply->attributes;
@@ -84,7 +82,7 @@ static int look(const struct state *state, struct call *call) {
     case FS_READLINK:
         return tree_target(state, request->node, call->behind, BEHIND_BYTES, &call->count);
     case FS_READDIR:
-        return tree_list(state, request->node, request->position, call->behind, LIST_BYTES, &call->count);
+        return list(state, call);
     case FS_SYNC: /* nothing is as durable as that */
         return 0;
     case FS_STATFS:
@@ -104,7 +102,7 @@ static int change(struct state *state, struct call *call) {
     case FS_CREATE:
         return tree_create(state, request->node, call->name, &request->attributes, call->name2, call->now, out);
     case FS_LINK:
-        return tree_link(state, request->node, call->name, request->node2, call->now, out);
+        return tree_link(state, request->node, call->name, request->node2, request->set != 0, call->now, out);
     case FS_UNLINK:
         return tree_unlink(state, request->node, call->name, false, call->now, out);
     case FS_RMDIR:
@@ -119,9 +117,9 @@ static int change(struct state *state, struct call *call) {
 /* What was done before is not done again. */
 static int change_once(struct state *state, struct call *call) {
     const uint64_t request = call->request.request;
-    const uint32_t cell = FIRST_ANSWER + (uint32_t)(request % ANSWERS);
+    const uint32_t cell = FIRST_ANSWER + (uint32_t)(request % FS_CHANGES_MAX);
     const struct answer *before = &state->cells[cell].answer;
-    if (request != 0 && before->request == request && before->check == call->check) {
+    if (request != 0 && before->request == request) {
         *call->reply = before->reply;
         return 0;
     }
@@ -129,7 +127,6 @@ static int change_once(struct state *state, struct call *call) {
     if (error == 0 && request != 0) {
         struct answer *answer = &state_edit(state, cell)->answer;
         answer->request = request;
-        answer->check = call->check;
         answer->reply = *call->reply;
     }
     if (error == 0) {

@@ -30,11 +30,11 @@ size_t state_size(uint64_t cells) { return offset_of(cells); }
 /* A state without its magic number was not made to the end: it is made again. */
 static bool make_new(struct state *state, uint64_t seed) {
     state->ready = 0;
-    if (!ensure_ready(state, FIRST_FREE)) {
+    if (!state->size_to(state, 0, LOG_BYTES) || !ensure_ready(state, FIRST_FREE)) {
         return false;
     }
     memset(state->cells, 0, FIRST_FREE * sizeof *state->cells);
-    for (unsigned i = 0; i < ANSWERS; i++) {
+    for (unsigned i = 0; i < FS_CHANGES_MAX; i++) {
         state->cells[FIRST_ANSWER + i].answer.kind = CELL_ANSWER;
     }
     struct node *root = &state->cells[ROOT_NODE].node;

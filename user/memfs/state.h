@@ -22,9 +22,8 @@ enum {
     CELL_BYTES = 128,
     TEXT_BYTES = CELL_BYTES - 8,
     NAME_IN_ENTRY = 78, /* bytes; what is longer goes on in text cells */
-    ANSWERS = 16,
-    FIRST_ANSWER = 1,
-    ROOT_NODE = FIRST_ANSWER + ANSWERS,
+    FIRST_ANSWER = 1,   /* of as many as changes may be under way */
+    ROOT_NODE = FIRST_ANSWER + FS_CHANGES_MAX,
     FIRST_FREE = ROOT_NODE + 1,
 };
 
@@ -42,8 +41,8 @@ struct header {
 
 /* What a call was answered that changed something. */
 struct answer {
-    uint32_t kind, check; /* of all bytes of the call */
-    uint64_t request;     /* 0: none yet */
+    uint32_t kind;
+    uint64_t request; /* 0: none yet */
     struct fs_reply reply;
 };
 

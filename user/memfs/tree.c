@@ -305,17 +305,19 @@ static void note_list_end(uint64_t directory, uint32_t entry, uint64_t position)
 }
 
 int tree_list(const struct state *state, uint64_t directory, uint64_t position, char *bytes, size_t room,
-              size_t *length) {
+              size_t *length, bool *end) {
     uint32_t last = 0;
     int error = check_directory(state, directory);
     if (error != 0) {
         return error;
     }
     *length = 0;
+    *end = true;
     for (uint32_t number = first_behind(state, directory, position); number != 0;) {
         const struct entry *entry = entry_at(state, number);
         size_t needed = (sizeof(struct fs_entry) + entry->length + 7) & ~(size_t)7;
         if (needed > room - *length) {
+            *end = false;
             break;
         }
         struct fs_entry *out = (void *)(bytes + *length);
@@ -391,9 +393,37 @@ static void set_first_attributes(struct fs_attributes *attributes, uint32_t numb
     }
 }
 
+/* A regular file that no name leads to. */
+static int create_nameless(struct state *state, uint64_t directory, const struct fs_attributes *wanted, int64_t now,
+                           struct fs_attributes *out) {
+    int error = check_directory(state, directory);
+    if (error == 0 && !S_ISREG(wanted->mode)) {
+        error = EINVAL;
+    }
+    if (error == 0 && node_at(state, directory)->attributes.links == 0) {
+        error = ENOENT;
+    }
+    if (error != 0) {
+        return error;
+    }
+    uint32_t number = state_take(state, CELL_NODE);
+    if (number == 0) {
+        return ENOSPC;
+    }
+    struct fs_attributes *attributes = &edit_node(state, number)->attributes;
+    set_first_attributes(attributes, number, wanted, &node_at(state, directory)->attributes, now);
+    attributes->links = 0;
+    count_nodes(state, 1);
+    *out = *attributes;
+    return 0;
+}
+
 int tree_create(struct state *state, uint64_t directory, struct name name, const struct fs_attributes *wanted,
                 struct name target, int64_t now, struct fs_attributes *out) {
     struct place place;
+    if (name.length == 0) {
+        return create_nameless(state, directory, wanted, now, out);
+    }
     int error = check_new_name(state, directory, name, &place);
     if (error != 0) {
         return error;
@@ -421,7 +451,7 @@ int tree_create(struct state *state, uint64_t directory, struct name name, const
     return add_entry(state, &place, name, number, now);
 }
 
-int tree_link(struct state *state, uint64_t directory, struct name name, uint64_t number, int64_t now,
+int tree_link(struct state *state, uint64_t directory, struct name name, uint64_t number, bool nameless, int64_t now,
               struct fs_attributes *out) {
     struct place place;
     const struct node *found = node_at(state, number);
@@ -429,7 +459,7 @@ int tree_link(struct state *state, uint64_t directory, struct name name, uint64_
     if (error != 0) {
         return error;
     }
-    if (found == NULL || found->attributes.links == 0) {
+    if (found == NULL || (found->attributes.links == 0 && !nameless)) {
         return ENOENT; /* what was unlinked does not come back */
     }
     if (is_directory(found)) {

@@ -19,10 +19,11 @@ int tree_attributes(const struct state *state, uint64_t node, struct fs_attribut
 /* `now`: ns since 1970, here and below. */
 int tree_set(struct state *state, uint64_t node, uint32_t set, const struct fs_attributes *wanted, int64_t now,
              struct fs_attributes *out);
-/* Of `wanted` mode, uid, gid. `target`: of a symbolic link. */
+/* Of `wanted` mode, uid, gid. `target`: of a symbolic link. An empty name: a file without one. */
 int tree_create(struct state *state, uint64_t directory, struct name name, const struct fs_attributes *wanted,
                 struct name target, int64_t now, struct fs_attributes *out);
-int tree_link(struct state *state, uint64_t directory, struct name name, uint64_t node, int64_t now,
+/* `nameless`: one that was made without a name may have none. */
+int tree_link(struct state *state, uint64_t directory, struct name name, uint64_t node, bool nameless, int64_t now,
               struct fs_attributes *out);
 /* `rmdir`: the name must be an empty directory's, else no directory's. */
 int tree_unlink(struct state *state, uint64_t directory, struct name name, bool rmdir, int64_t now,
@@ -35,7 +36,7 @@ int tree_forget(struct state *state, uint64_t node);
 int tree_target(const struct state *state, uint64_t node, char *bytes, size_t room, size_t *length);
 /* Entries behind `position`, as many as fit. */
 int tree_list(const struct state *state, uint64_t directory, uint64_t position, char *bytes, size_t room,
-              size_t *length);
+              size_t *length, bool *end);
 
 /* Whether links, lists, trees and counts agree, for tests: NULL, or what does not. */
 const char *tree_check(const struct state *state);

@@ -285,6 +285,7 @@ static bool put_entry(struct served_call *call, uint64_t node, uint64_t next, ui
 static int op_readdir(struct served *served, struct served_call *call) {
     const struct served_entry *many = find_entry(served, SERVED_ROOT, "many");
     char name[16];
+    call->reply.caching = 0;
     if (!is_directory(find_node(served, call->request.node))) {
         return ENOTDIR;
     }
@@ -292,9 +293,10 @@ static int op_readdir(struct served *served, struct served_call *call) {
         for (uint64_t i = call->request.position; i < served->many; i++) {
             snprintf(name, sizeof(name), "f%06u", (unsigned)i);
             if (!put_entry(call, SERVED_MANY_FIRST + i, i + 1, S_IFREG, name)) {
-                break;
+                return 0;
             }
         }
+        call->reply.caching = FS_LIST_END;
         return 0;
     }
     for (uint64_t i = call->request.position; i < SERVED_ENTRIES; i++) {
@@ -302,9 +304,10 @@ static int op_readdir(struct served *served, struct served_call *call) {
         if (entry->node != 0 && entry->directory == call->request.node &&
             !put_entry(call, entry->node, i + 1, find_node(served, entry->node)->attributes.mode & S_IFMT,
                        entry->name)) {
-            break;
+            return 0;
         }
     }
+    call->reply.caching = FS_LIST_END;
     return 0;
 }
 
@@ -318,10 +321,11 @@ static int op_forget(struct served *served, struct served_call *call) {
     return 0;
 }
 
-static int op_statfs(struct served_call *call) {
-    const struct fs_space space = {.blocks = 1000,
-                                   .blocks_free = 600,
-                                   .blocks_available = 500,
+static int op_statfs(struct served *served, struct served_call *call) {
+    const unsigned used = served->stored_pages < served->room ? served->stored_pages : served->room;
+    const struct fs_space space = {.blocks = served->room + 400,
+                                   .blocks_free = served->room - used,
+                                   .blocks_available = served->room - used - 100,
                                    .files = SERVED_NODES,
                                    .files_free = 7,
                                    .block_size = 4096,
@@ -364,7 +368,7 @@ static int perform(struct served *served, unsigned op, struct served_call *call)
     case FS_SYNC:
         return 0;
     case FS_STATFS:
-        return op_statfs(call);
+        return op_statfs(served, call);
     default:
         return ENOSYS;
     }
@@ -441,7 +445,7 @@ static bool changes_something(unsigned op) { return (op >= FS_SETATTR && op <= F
 
 /* What was done before is not done again. */
 static uint32_t perform_once(struct served *served, unsigned op, struct served_call *call) {
-    uint64_t slot = call->request.request % SERVED_REMEMBERED;
+    uint64_t slot = call->request.request % FS_CHANGES_MAX;
     bool counts = changes_something(op) && call->request.request != 0;
     if (counts && served->answers[slot].request == call->request.request) {
         served->repeated++;
@@ -479,7 +483,8 @@ static uint32_t answer(struct served *served, struct ipc *ipc, const char *bytes
     for (; op == served->hold; test_sleep_ms(1)) {
         served->held = 1;
     }
-    call->reply.caching = served->no_cache ? 0 : FS_MAY_CACHE;
+    const uint32_t end = op == FS_READDIR && served->tells_end ? call->reply.caching & FS_LIST_END : 0;
+    call->reply.caching = end | (served->no_cache ? 0 : FS_MAY_CACHE);
     uint32_t count = lie(served->lie, op, call, &label, (uint32_t)sizeof(call->reply) + call->reply.count);
     ipc->label = label;
     return count;
@@ -547,6 +552,7 @@ struct served *served_create(void) {
     struct served *served = mmap(NULL, sizeof(*served), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     CHECK(served != MAP_FAILED);
     served->mount = -1;
+    served->room = 600;
     CHECK(new_node(served, S_IFDIR | 0755) == &served->nodes[0]);
     return served;
 }

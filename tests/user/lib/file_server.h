@@ -18,7 +18,6 @@ enum {
     SERVED_OPS = FS_STATFS + 1,
     SERVED_ROOT = 1,
     SERVED_MANY_FIRST = 100000, /* node of the first file of the directory "many", which is not stored */
-    SERVED_REMEMBERED = 64,     /* answers, for calls that come again */
 };
 
 enum served_lie {
@@ -58,6 +57,7 @@ struct served_entry {
 struct served {
     /* What the test may look at and change meanwhile. */
     _Atomic unsigned calls[SERVED_OPS];
+    _Atomic unsigned tells_end;                   /* a list's last answer says that it is */
     _Atomic unsigned no_cache;                    /* nothing may be cached */
     _Atomic unsigned lie;                         /* enum served_lie, in every answer */
     _Atomic unsigned delay_ms;                    /* before each answer */
@@ -67,6 +67,7 @@ struct served {
     _Atomic unsigned bad_forgets;                 /* FS_FORGET of what still has a name, or was forgotten before */
     _Atomic unsigned repeated;                    /* calls that had been done before */
     _Atomic unsigned fills, stores, stored_pages; /* pager's calls */
+    _Atomic unsigned room;                        /* pages that it says it has, stored ones included */
     _Atomic unsigned hold;                        /* enum fs_op: such a call is not answered until this is cleared */
     _Atomic unsigned held;                        /* one is */
 
@@ -76,7 +77,7 @@ struct served {
         uint64_t request;
         uint32_t label;
         struct fs_reply reply;
-    } answers[SERVED_REMEMBERED];
+    } answers[FS_CHANGES_MAX];
 
     /* The test's side. */
     int mount;     /* the handle, or -1 */

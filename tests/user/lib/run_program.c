@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -16,6 +17,8 @@
 
 #define OUTPUT_FILE "/tmp/runner-output"
 #define ERRORS_FILE "/tmp/runner-errors"
+
+enum { LEFT_OVER_MAX = 5000 };
 
 static void redirect(const char *path, int target) {
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, 0666);
@@ -126,6 +129,37 @@ static void clean_up(bool passed) {
     }
 }
 
+/* Whether a process of the session was there to be killed. */
+static bool kill_one_of(pid_t session) {
+    char path[300], line[512];
+    bool found = false;
+    struct dirent *entry;
+    DIR *directory = opendir("/proc");
+    while (!found && directory != NULL && (entry = readdir(directory)) != NULL) {
+        int pid = atoi(entry->d_name), of = 0;
+        char state = 'Z';
+        snprintf(path, sizeof(path), "/proc/%s/stat", entry->d_name);
+        FILE *stat = pid > 1 ? fopen(path, "r") : NULL;
+        if (stat != NULL && fgets(line, sizeof(line), stat) != NULL && strrchr(line, ')') != NULL) {
+            sscanf(strrchr(line, ')'), ") %c %*d %*d %d", &state, &of);
+        }
+        if (stat != NULL) {
+            fclose(stat);
+        }
+        found = of == session && state != 'Z' && kill(pid, SIGKILL) == 0;
+    }
+    if (directory != NULL) {
+        closedir(directory);
+    }
+    return found;
+}
+
+/* Whatever a test left running, in other process groups too: a fork bomb that has lost its parent, say. */
+static void kill_session(pid_t session) {
+    for (int round = 0; round < LEFT_OVER_MAX && kill_one_of(session); round++) {
+    }
+}
+
 void run_program(const char *path, const char *argument, int limit_ms, bool loud, struct run_result *result) {
     int wait_status = 0;
     memset(result, 0, sizeof(*result));
@@ -152,6 +186,7 @@ void run_program(const char *path, const char *argument, int limit_ms, bool loud
     result->status = in_time && WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : -1;
     if (result->status != TEST_PASSED) {
         explain(wait_status, in_time, limit_ms, result);
+        kill_session(pid);
     }
     clean_up(result->status == TEST_PASSED);
 }

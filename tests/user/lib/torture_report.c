@@ -53,19 +53,27 @@ void torture_print_table(double seconds) {
            (unsigned long long)refused);
 }
 
-/* Frames that are free, or that somebody keeps who is asked about them apart: servers, tables for windows, the heap. */
+static uint64_t heap_accounted(const struct asi_memory *memory) {
+    return memory->global_heap_bytes - memory->heap_of_spares;
+}
+
+/* Frames that are free, or that somebody keeps who is asked about them apart. */
 static uint64_t frames_accounted(const struct asi_memory *memory) {
-    return memory->frames_free + memory->frames_of_servers + memory->frames_of_views + memory->frames_global;
+    return memory->frames_free + memory->frames_of_others + memory->frames_of_views + memory->frames_of_spares +
+           memory->frames_global;
 }
 
 /*
  * The heap is exact in bytes. In frames it may be spread otherwise than before: names that were cached later lie
- * elsewhere.
+ * elsewhere, and so do records of message buffers that threads have come to keep.
  */
 static bool as_before(const struct asi_memory *now, const struct asi_memory *before) {
     enum { SPREAD = 4 };
-    return frames_accounted(now) == frames_accounted(before) && now->frames_global <= before->frames_global + SPREAD &&
-           now->global_heap_bytes == before->global_heap_bytes && now->processes == before->processes &&
+    const uint64_t kept =
+        now->frames_of_spares > before->frames_of_spares ? now->frames_of_spares - before->frames_of_spares : 0;
+    return frames_accounted(now) == frames_accounted(before) &&
+           now->frames_global <= before->frames_global + SPREAD + kept &&
+           heap_accounted(now) == heap_accounted(before) && now->processes == before->processes &&
            now->threads == before->threads;
 }
 
@@ -89,10 +97,15 @@ bool torture_account(const struct asi_memory *before) {
            (unsigned long long)now.global_heap_bytes, (unsigned long long)before->processes,
            (unsigned long long)now.processes, (unsigned long long)before->threads, (unsigned long long)now.threads);
     if (!whole) {
-        printf("torture: class by class: global %+lld, local %+lld, user %+lld, secret %+lld frames\n",
-               (long long)(now.frames_global - before->frames_global),
-               (long long)(now.frames_local - before->frames_local), (long long)(now.frames_user - before->frames_user),
-               (long long)(now.frames_secret - before->frames_secret));
+        printf(
+            "torture: class by class: global %+lld, local %+lld, user %+lld, secret %+lld frames; of other processes "
+            "%+lld, windows of this one %+lld, spare messages %+lld\n",
+            (long long)(now.frames_global - before->frames_global),
+            (long long)(now.frames_local - before->frames_local), (long long)(now.frames_user - before->frames_user),
+            (long long)(now.frames_secret - before->frames_secret),
+            (long long)(now.frames_of_others - before->frames_of_others),
+            (long long)(now.frames_of_views - before->frames_of_views),
+            (long long)(now.frames_of_spares - before->frames_of_spares));
     }
     return whole;
 }
