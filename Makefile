@@ -226,9 +226,11 @@ $(TEST_LIB): $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/user/lib/*.c))
 	@mkdir -p $(@D) && rm -f $@
 	$(call SAY,archive,$@) $(AR) rcsD $@ $^
 
+# The headers that it needs, of all its sources. Those are named by the rules: one that moves away must not be asked for.
 LINK_PROGRAM = $(call SAY,program,$@) mkdir -p $(@D) $(BUILD)/deps; \
-               $(PROGRAM_CC) $(USER_CFLAGS) -MMD -MP -MF $(BUILD)/deps/$(notdir $(@D))-$(@F).d -MT $@ \
-               $(filter %.c %.a,$^) $(PROGRAM_LIBRARIES) -o $@
+               $(PROGRAM_CC) $(USER_CFLAGS) $(filter %.c %.a,$^) $(PROGRAM_LIBRARIES) -o $@ && \
+               $(PROGRAM_CC) $(USER_CFLAGS) -MM -MP -MT $@ $(filter %.c,$^) | sed 's/[^ ]*\.c\b//g' \
+               > $(BUILD)/deps/$(notdir $(@D))-$(@F).d
 PROGRAM_CC = $(MUSL_CC)
 
 $(ROOT)/bin/%: user/%.c $(USER_LIB)
