@@ -226,7 +226,7 @@ $(TEST_LIB): $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/user/lib/*.c))
 	@mkdir -p $(@D) && rm -f $@
 	$(call SAY,archive,$@) $(AR) rcsD $@ $^
 
-# The headers that it needs, of all its sources. Those are named by the rules: one that moves away must not be asked for.
+# Then what headers its sources need. The sources are named by the rules: one that moves away must not be asked for.
 LINK_PROGRAM = $(call SAY,program,$@) mkdir -p $(@D) $(BUILD)/deps; \
                $(PROGRAM_CC) $(USER_CFLAGS) $(filter %.c %.a,$^) $(PROGRAM_LIBRARIES) -o $@ && \
                $(PROGRAM_CC) $(USER_CFLAGS) -MM -MP -MT $@ $(filter %.c,$^) | sed 's/[^ ]*\.c\b//g' \
@@ -266,7 +266,7 @@ $(BUSYBOX).made: tools/busybox tools/image
 	@mkdir -p $(@D)
 	$(call SAY,busybox,$(BUSYBOX)) tools/busybox $(BUSYBOX) && touch $@
 
-$(ARCHIVE): $(PROGRAMS) $(BUSYBOX).made $(shell find user/root -type f) tools/mkarchive
+$(ARCHIVE): $(PROGRAMS) $(BUSYBOX).made $(shell find user/root ! -type l) tools/mkarchive
 	@mkdir -p $(ROOT) && find $(ROOT) -type f $(PROGRAMS:%=! -path %) -delete # what has no source any more
 	$(call SAY,archive,$@) tools/mkarchive $@ $(ARCHIVE_ROOTS)
 
