@@ -89,8 +89,11 @@ static void mark(unsigned fd, bool used, bool close_on_exec) {
 }
 
 static enum status open_object(const struct file *file) {
-    if (grant_of(file) != NULL && !(file->rights & RIGHT_READ))
+    const struct grant *grant = grant_of(file);
+    if (grant != NULL && !(file->rights & RIGHT_READ))
         process_current()->moves_pages = true;
+    if (grant != NULL && grant_direction(grant) == GRANT_STORE)
+        process_current()->stores_pages = true;
     return file->object != NULL ? ephmap_open(file->object) : OK;
 }
 

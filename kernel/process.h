@@ -104,6 +104,7 @@ struct process {
     bool no_new_privileges;          /* set-id bits mean nothing to it. Written by itself */
     bool refuses_exec_gain;          /* PR_SET_MDWE: nothing it could write becomes code. Likewise */
     bool moves_pages;             /* has had a grant that does not let it see what it moves: the audit's rule for it */
+    bool stores_pages;            /* has had a grant to store pages: it may use the reserve of frames */
     bool watches_signals;         /* has had a signalfd, or its parent had */
     uint32_t window_tables;       /* of its EPHMAP region, its own ones. Atomic */
     uint8_t domain;               /* of trust; 0: private. Written under processes_lock, atomic (asi/trust.c) */

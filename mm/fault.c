@@ -267,13 +267,11 @@ enum status vm_fault(vaddr_t address, bool write, bool execute, int *si_code) {
         mutex_lock(lock);
         status = fault_page(address, write, execute, si_code, &wanted);
         mutex_unlock(lock);
-        again = status == ERR_WOULD_BLOCK;
-        if (again)
-            status = fault_wanted(&wanted);
-        if (status == ERR_NO_MEMORY)
-            again = tries++ < TRIES_MAX && pager_make_room(NULL);
-        else if (status != OK)
-            again = false;
+        if (status == ERR_WOULD_BLOCK) {
+            status = fault_wanted(&wanted); /* which makes room itself */
+            again = status == OK;
+        } else
+            again = status == ERR_NO_MEMORY && tries++ < TRIES_MAX && pager_make_room(NULL);
     } while (again);
     return status;
 }

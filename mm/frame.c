@@ -11,6 +11,7 @@
 #include "arch/spinlock.h"
 #include "asi/asi.h"
 #include "kernel/assert.h"
+#include "kernel/process.h"
 #include "kernel/string.h"
 #include "mm/boot.h"
 #include "mm/ephmap.h"
@@ -22,7 +23,8 @@ struct frame_list {
     uint64_t count;
 };
 static struct frame_list free_frames, dirty_frames;
-static uint32_t table_size; /* frames the table covers. Constant after frames_init */
+static struct frame_list reserve; /* clean; for when nothing is free: may_use_reserve() */
+static uint32_t table_size;       /* frames the table covers. Constant after frames_init */
 
 bool frame_exists(frame_t frame) { return frame.number < table_size && frame.number != 0; }
 
@@ -59,10 +61,33 @@ static frame_t pop(struct frame_list *list) {
     return frame;
 }
 
+/*
+ * Whether the caller may have a frame of the reserve. Programs' pages, of which any number may be asked for, do not come
+ * from there; half of it is for what the kernel needs besides, all of it for processes that store pages: they are what
+ * makes memory free again. frames_lock held.
+ */
+static bool may_use_reserve(enum frame_class class) {
+    const bool bulk = class == FRAME_USER || class == FRAME_SECRET;
+    if (reserve.head == 0 || process_current()->stores_pages)
+        return reserve.head != 0;
+    return !bulk && reserve.count > FRAME_RESERVE / 2;
+}
+
+void frame_fill_reserve(void) {
+    bool irq = spin_lock_irq(&frames_lock);
+    while (reserve.count < FRAME_RESERVE && free_frames.count > reserve.count)
+        push(&reserve, FRAME_FREE, pop(&free_frames));
+    spin_unlock_irq(&frames_lock, irq);
+}
+
 enum status frame_alloc(enum frame_class class, uint32_t owner, frame_t *out) {
     bool irq = spin_lock_irq(&frames_lock);
     while (__builtin_expect(free_frames.head == 0, 0)) {
         bool can_scrub = dirty_frames.head != 0;
+        if (!can_scrub && may_use_reserve(class)) {
+            push(&free_frames, FRAME_FREE, pop(&reserve));
+            break;
+        }
         spin_unlock_irq(&frames_lock, irq);
         if (!can_scrub)
             return ERR_NO_MEMORY;

@@ -49,6 +49,13 @@ bool frame_exists(frame_t frame);
  */
 MUST_USE enum status frame_alloc(enum frame_class class, uint32_t owner, frame_t *out);
 
+/*
+ * Sets up to FRAME_RESERVE free frames aside for when nothing is free: for the kernel's own needs, and for processes
+ * that store pages (process.stores_pages), for memory comes free by what they do, and that takes memory. Any context.
+ */
+#define FRAME_RESERVE 256U
+void frame_fill_reserve(void);
+
 /* Returns a frame that is all zero already (a page table whose entries were cleared one by one). refs must be ≤ 1. */
 void frame_free_clean(frame_t frame);
 

@@ -140,14 +140,15 @@ uint64_t pager_reclaim(struct memory_object *preferred, uint64_t pages) {
     return gone;
 }
 
-/* Until pages were stored, or it takes too long. False: the thread is being killed. */
+/* Until pages were stored, if some still are to be, or it takes too long. False: the thread is being killed. */
 static bool wait_for_store(void) {
-    enum status status;
+    enum status status = OK;
     struct waiter waiter;
 
     wait_begin(&pages_stored, &waiter);
     pager_write_back_soon();
-    status = wait_sleep_killable(time_monotonic() + PATIENCE);
+    if (pager_any_unstored())
+        status = wait_sleep_killable(time_monotonic() + PATIENCE);
     wait_end(&waiter);
     return status != ERR_RESTART;
 }
@@ -161,9 +162,10 @@ static bool find_room(struct memory_object *preferred) {
 
 bool pager_make_room(struct memory_object *preferred) {
     for (unsigned tries = 0; tries < STORES_MAX; tries++) {
+        const bool more_may_come = pager_any_unstored(); /* first: what is stored while the clock looks, it may miss */
         if (find_room(preferred))
             return true;
-        if (__atomic_load_n(&pager_counters.dirty_pages, __ATOMIC_RELAXED) == 0 || !wait_for_store())
+        if (!more_may_come || !wait_for_store())
             return false;
     }
     return false;
@@ -194,6 +196,7 @@ static bool free_some(void) {
         if (gone == 0 && vm_unmap_paged())
             gone = pager_reclaim(NULL, wanted);
         frame_scrub_dirty((unsigned)gone); /* else who needs them first would have to, and leave his space for it */
+        frame_fill_reserve();
         sched_yield();
     }
     return gone > 0;
@@ -213,12 +216,14 @@ static void rest(void) {
 
 static void pageout_thread(void) {
     local_init();
+    process_current()->stores_pages = true;
     for (;;) {
         struct waiter waiter;
 
         wait_begin(&pageout_wanted, &waiter);
         wait_sleep_uninterruptible();
         wait_end(&waiter);
+        frame_fill_reserve();
         if (!free_some())
             rest();
     }
@@ -231,6 +236,7 @@ void pager_start(void) {
     frame_count(&counts);
     high = counts.total / LOW_SHARE + LOW_LEAST + HIGH_EXTRA;
     low = high - HIGH_EXTRA;
+    frame_fill_reserve();
     if (process_create_kernel("pageout", pageout_thread, &process) != OK)
         panic("no memory for the pageout process");
     writeback_start();

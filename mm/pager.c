@@ -405,7 +405,7 @@ static bool nothing_missing(struct memory_object *object, uint64_t page) {
     return !missing;
 }
 
-enum status pager_page_in(struct memory_object *object, uint64_t page, uint64_t asked, bool visible) {
+static enum status page_in(struct memory_object *object, uint64_t page, uint64_t asked, bool visible) {
     struct pager_call *call, *other;
     uint64_t planned;
     enum status status;
@@ -433,6 +433,14 @@ enum status pager_page_in(struct memory_object *object, uint64_t page, uint64_t 
     object_unlock(object);
     status = fill(object, call, planned, visible);
     pager_call_put(call);
+    return status;
+}
+
+enum status pager_page_in(struct memory_object *object, uint64_t page, uint64_t asked, bool visible) {
+    enum status status = page_in(object, page, asked, visible);
+
+    for (unsigned tries = 0; status == ERR_NO_MEMORY && tries < PAGER_TRIES && pager_make_room(object); tries++)
+        status = page_in(object, page, 1, visible);
     return status;
 }
 

@@ -19,6 +19,7 @@ struct stream {
 };
 
 #define PAGER_STREAMS 4U
+#define PAGER_TRIES   16U /* of what had no memory: what was made free may go to others */
 
 /* Class GLOBAL. "Locked": by the object's lock. */
 struct pager {
@@ -125,6 +126,9 @@ struct memory_object *pager_next_object(struct memory_object *before);
 
 /* Dirty pages are in the way: the write-back process stores them, whatever their age. */
 void pager_write_back_soon(void);
+
+/* Whether pages are dirty or with a pager that stores them: memory that is to be had later. Any context. */
+bool pager_any_unstored(void);
 void writeback_start(void);
 
 #endif

@@ -23,16 +23,18 @@
 #define WRITEBACK_AFTER (30 * NS_PER_SECOND) /* of a page's being dirty */
 #define LOOK_EVERY      (5 * NS_PER_SECOND)
 #define LAST_PAGE       ((OBJECT_SIZE_MAX >> PAGE_SHIFT) - 1)
-#define TRIES_MAX       16U /* of a store that has no memory: what was made free may go to others */
 
 struct wait_queue writeback_wanted = WAIT_QUEUE_INIT(writeback_wanted);
 struct wait_queue pages_stored = WAIT_QUEUE_INIT(pages_stored);
 static struct wait_queue orphans_gone = WAIT_QUEUE_INIT(orphans_gone);
 static struct list orphans = {&orphans, &orphans}; /* of struct pager.orphan_link. Protected by pagers_lock */
 static uint64_t dirty_limit = UINT64_MAX;          /* pages. Constant after pager_start() */
+static uint64_t storing_total;                     /* pages that pagers have been given to store. Atomic */
 static bool writeback_now;                         /* pages are to be stored whatever their age. Atomic */
 
 static uint64_t dirty_total(void) { return __atomic_load_n(&pager_counters.dirty_pages, __ATOMIC_RELAXED); }
+
+bool pager_any_unstored(void) { return dirty_total() > 0 || __atomic_load_n(&storing_total, __ATOMIC_RELAXED) > 0; }
 
 /* --- Dirty or not ------------------------------------------------------------------------------------------------- */
 
@@ -79,6 +81,7 @@ static void take_page(struct run *run, uint64_t page, uint64_t *entry) {
         __atomic_load_n(&info->refs, __ATOMIC_RELAXED) > 1U + __atomic_load_n(&info->grants, __ATOMIC_RELAXED);
 
     *entry |= PAGE_STORING;
+    __atomic_fetch_add(&storing_total, 1, __ATOMIC_RELAXED); /* before it is clean: one count or the other has it */
     if (!(*entry & PAGE_WRITE_MAPPED) || !mapped) {
         *entry &= ~(PAGE_DIRTY | PAGE_WRITE_MAPPED);
         pager_note_clean(run->pager);
@@ -169,6 +172,7 @@ static enum status store_run(struct memory_object *object, struct run *run, stru
     object_lock(object);
     settle(object, call, status);
     object->pager->storing -= run->count;
+    __atomic_fetch_sub(&storing_total, run->count, __ATOMIC_RELAXED);
     object_unlock(object);
     wake_all(&pages_stored);
     return status;
@@ -235,7 +239,7 @@ enum status object_store_range(struct memory_object *object, uint64_t first, uin
     if (!object->pager || count == 0 || first > LAST_PAGE)
         return OK;
     status = store_dirty(object, first, last);
-    for (unsigned tries = 0; status == ERR_NO_MEMORY && tries < TRIES_MAX && pager_make_room(object); tries++)
+    for (unsigned tries = 0; status == ERR_NO_MEMORY && tries < PAGER_TRIES && pager_make_room(object); tries++)
         status = store_dirty(object, first, last); /* a call to the pager takes a little memory itself */
     before = (enum status)__atomic_exchange_n(&object->pager->failed, OK, __ATOMIC_RELAXED);
     return status != OK ? status : before;
@@ -404,6 +408,7 @@ static bool anything_to_do(void) {
 
 static void writeback_thread(void) {
     local_init();
+    process_current()->stores_pages = true;
     for (;;) {
         struct waiter waiter;
         enum status status = OK;

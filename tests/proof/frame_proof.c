@@ -6,16 +6,26 @@
  */
 #include "tests/proof/proof.h"
 
+#include <asm/prctl.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 void *checked_memset(void *to, int value, size_t bytes);
 #define memset checked_memset
+#include "mm/frame.h"
+#undef FRAME_RESERVE
+#define FRAME_RESERVE 2U
 #include "mm/frame.c"
 #undef memset
 
 /* Frames 1 to FRAMES; frame 0 is none. */
 enum { FRAMES = 3, REFS_MAX = 2, CLASSES = 2 };
 static const enum frame_class classes[CLASSES] = {FRAME_LOCAL, FRAME_SECRET};
+
+static struct cpu cpu; /* reached as this_cpu alone: the compiler takes the two for different objects */
+static struct thread thread;
+static struct process process;
 
 /* What must be so, kept beside the allocator. */
 static struct {
@@ -72,10 +82,11 @@ static void set_content(uint32_t number, bool clean) {
 
 /* --- Operations: false when the operation may not be called now --------------------------------------------------- */
 
-static bool do_alloc(uint32_t class, uint32_t unused) {
-    (void)unused;
+static bool do_alloc(uint32_t class, uint32_t stores) {
     frame_t frame = {0};
-    bool none = free_frames.head == 0 && dirty_frames.head == 0;
+    process.stores_pages = stores;
+    const bool kept = !stores && (classes[class] == FRAME_SECRET || reserve.count == 1);
+    bool none = free_frames.head == 0 && dirty_frames.head == 0 && (reserve.head == 0 || kept);
     enum status status = frame_alloc(classes[class], 7, &frame);
     CHECK(status == (none ? ERR_NO_MEMORY : OK) || interfered);
     if (status != OK)
@@ -156,12 +167,21 @@ static bool do_scrub(uint32_t number, uint32_t unused) {
     return true;
 }
 
+static bool do_fill_reserve(uint32_t unused, uint32_t unused_too) {
+    (void)unused, (void)unused_too;
+    const uint64_t before = reserve.count;
+    frame_fill_reserve();
+    CHECK(reserve.count == before || free_frames.count + 1 >= reserve.count || interfered);
+    CHECK(reserve.count == FRAME_RESERVE || free_frames.count <= reserve.count || interfered);
+    return true;
+}
+
 static const struct operation {
     const char *name;
     bool (*run)(uint32_t a, uint32_t b);
     uint32_t first, last, variants; /* of a, and how many of b */
 } operations[] = {
-    {"alloc", do_alloc, 0, CLASSES - 1, 1},
+    {"alloc", do_alloc, 0, CLASSES - 1, 2},
     {"write", do_write, 1, FRAMES, 2},
     {"free_clean", do_free_clean, 1, FRAMES, 1},
     {"free_dirty", do_free_dirty, 1, FRAMES, 1},
@@ -169,6 +189,7 @@ static const struct operation {
     {"ref", do_ref, 1, FRAMES, 1},
     {"unref", do_unref, 1, FRAMES, 1},
     {"scrub", do_scrub, 1, FRAMES, 1},
+    {"fill_reserve", do_fill_reserve, 0, 0, 1},
 };
 #define OPERATIONS (sizeof operations / sizeof operations[0])
 
@@ -206,6 +227,8 @@ static void check_all(void) {
     uint64_t held = 0, reserved = 0;
     CHECK(!frames_lock.locked);
     check_list(&free_frames, FRAME_FREE, seen);
+    check_list(&reserve, FRAME_FREE, seen);
+    CHECK(reserve.count <= FRAME_RESERVE);
     check_list(&dirty_frames, FRAME_DIRTY, seen);
     for (uint32_t number = 1; number <= FRAMES; number++) {
         const struct frame *info = frame_info((frame_t){number});
@@ -216,9 +239,10 @@ static void check_all(void) {
         CHECK(!model[number].held || (info->class == model[number].class && info->refs == model[number].refs));
     }
     frame_count(&counts);
-    CHECK(counts.by_class[FRAME_FREE] == free_frames.count && counts.by_class[FRAME_DIRTY] == dirty_frames.count);
+    CHECK(counts.by_class[FRAME_FREE] == free_frames.count + reserve.count);
+    CHECK(counts.by_class[FRAME_DIRTY] == dirty_frames.count);
     CHECK(counts.by_class[FRAME_RESERVED] == reserved && counts.total == FRAMES - reserved);
-    CHECK(frame_free_count() + held + reserved == FRAMES);
+    CHECK(frame_free_count() + reserve.count + held + reserved == FRAMES);
     CHECK(frame_any_dirty() == (dirty_frames.count != 0));
 }
 
@@ -238,6 +262,8 @@ static void add_state(void) {
     *byte++ = (unsigned char)dirty_frames.head;
     *byte++ = (unsigned char)free_frames.count;
     *byte++ = (unsigned char)dirty_frames.count;
+    *byte++ = (unsigned char)reserve.head;
+    *byte++ = (unsigned char)reserve.count;
     search_add(&state);
 }
 
@@ -259,6 +285,7 @@ static void set_state(const struct state *state) {
     }
     free_frames = (struct frame_list){byte[0], byte[2]};
     dirty_frames = (struct frame_list){byte[1], byte[3]};
+    reserve = (struct frame_list){byte[4], byte[5]};
     frames_lock.locked = 0;
     unrestricted = interfered = false;
     rival = NULL;
@@ -322,6 +349,10 @@ static void expand(const struct state *state) {
 
 int main(void) {
     map_memory(FRAME_TABLE_BASE, PAGE_SIZE);
+    CHECK(syscall(SYS_arch_prctl, ARCH_SET_GS, &cpu) == 0);
+    this_cpu->self = &cpu;
+    this_cpu->current = &thread;
+    thread.process = &process;
     map_memory(PHYSMAP_BASE, (FRAMES + 1) * PAGE_SIZE);
     frames_init(FRAMES + 1);
     for (uint32_t number = 1; number <= FRAMES; number++)

@@ -28,6 +28,7 @@ enum manners {
     DIES,      /* when asked */
     READS_OWN, /* reads its own object before it answers */
     ENDLESS,   /* any page has its number in it; what is stored is thrown away */
+    SLOW,      /* likewise, and storing takes a while */
 };
 
 /* Between test and pager. */
@@ -57,8 +58,10 @@ static int fill_endless(int grant, uint64_t first, uint64_t pages) {
     return 0;
 }
 
+static bool is_endless(void) { return shared->manners == ENDLESS || shared->manners == SLOW; }
+
 static int fill(int grant, uint64_t first, uint64_t pages) {
-    if (shared->manners == ENDLESS) {
+    if (is_endless()) {
         return fill_endless(grant, first, pages);
     }
     for (uint64_t page = first; page < first + pages; page++) {
@@ -71,7 +74,10 @@ static int fill(int grant, uint64_t first, uint64_t pages) {
 }
 
 static int store(int grant, uint64_t first, uint64_t pages) {
-    if (shared->manners == ENDLESS) {
+    if (shared->manners == SLOW) {
+        test_sleep_ms(3);
+    }
+    if (is_endless()) {
         return 0;
     }
     return grant_read(grant, 0, shared->disk + first * TEST_PAGE, pages * TEST_PAGE) == 0 ? 0 : errno;
@@ -881,14 +887,17 @@ static void write_much(void) {
     end(object);
 }
 
-/* All of the memory is in use for files, clean and dirty: programs get what they ask for all the same. */
-static void makes_room(void) {
+/*
+ * All of the memory is in use for files, clean and dirty: programs get what they ask for all the same. From a slow
+ * pager they get it late: then nothing is free while pages are stored, and that takes memory, too.
+ */
+static void make_room(int manners) {
     enum { PIECE = 256 * 1024 };
     static char data[PIECE];
     int object;
 
     start_pager();
-    shared->manners = ENDLESS;
+    shared->manners = manners;
     run_pager();
     uint64_t total = penumbra_memory().frames_total * TEST_PAGE, dirty = total / 5;
     object = new_object(2 * total);
@@ -907,6 +916,9 @@ static void makes_room(void) {
     CHECK_OK(munmap(memory, bytes));
     end(object);
 }
+
+static void makes_room(void) { make_room(ENDLESS); }
+static void makes_room_slowly(void) { make_room(SLOW); }
 
 static void no_exits(void) {
     int object = begin(64 * TEST_PAGE);
@@ -959,6 +971,7 @@ static const struct test_case cases[] = {
     {"locked_stays", locked_stays},
     {"write_much", write_much},
     {"makes_room", makes_room},
+    {"makes_room_slowly", makes_room_slowly},
     {"no_exits", no_exits},
 };
 TEST_MAIN(cases)
