@@ -62,7 +62,7 @@ static frame_t pop(struct frame_list *list) {
 }
 
 /*
- * Whether the caller may have a frame of the reserve. Programs' pages, of which any number may be asked for, do not come
+ * Whether the caller may have a frame of the reserve. Programs' pages, of which any number may be asked for, never come
  * from there; half of it is for what the kernel needs besides, all of it for processes that store pages: they are what
  * makes memory free again. frames_lock held.
  */
