@@ -13,6 +13,7 @@
 #include "kernel/names.h"
 #include "kernel/process.h"
 #include "kernel/procfs.h"
+#include "kernel/vdso.h"
 #include "mm/object.h"
 #include "mm/vma.h"
 
@@ -113,13 +114,43 @@ static const char *area_name(const struct vma *area) {
     return NULL;
 }
 
+/* What one line says. */
+struct line {
+    vaddr_t start, end;
+    unsigned protection;
+    bool shared;
+    uint64_t offset, inode;
+    const char *name; /* or NULL */
+};
+
+static void add_line(struct text *text, const struct line *line) {
+    text_add(text, "%08lx-%08lx %c%c%c%c %08lx 00:00 %lu", line->start, line->end,
+             line->protection & VM_READ ? 'r' : '-', line->protection & VM_WRITE ? 'w' : '-',
+             line->protection & VM_EXECUTE ? 'x' : '-', line->shared ? 's' : 'p', line->offset, line->inode);
+    text_add(text, "%s%s\n", line->name != NULL ? "                          " : "", line->name ? line->name : "");
+}
+
+/* One area here, two on Linux, and no file there: programs know them by their names. */
+static void add_vdso(struct text *text, const struct vma *area) {
+    const vaddr_t code = area->offset == 0 ? area->start + PAGE_SIZE : area->start;
+    if (area->start < code)
+        add_line(text, &(struct line){area->start, code, VM_READ, .name = "[vvar]"});
+    if (code < area->end)
+        add_line(text, &(struct line){code, area->end, area->protection, .name = "[vdso]"});
+}
+
 static void add_area(struct text *text, const struct vma *area) {
-    const char *name = area_name(area);
-    text_add(text, "%08lx-%08lx %c%c%c%c %08lx 00:00 %lu", area->start, area->end,
-             area->protection & VM_READ ? 'r' : '-', area->protection & VM_WRITE ? 'w' : '-',
-             area->protection & VM_EXECUTE ? 'x' : '-', area->shared ? 's' : 'p',
-             vma_is_backed(area) ? area->offset : 0UL, area->object != NULL ? 1UL : 0UL);
-    text_add(text, "%s%s\n", name != NULL ? "                          " : "", name != NULL ? name : "");
+    if (vdso_is(area->object)) {
+        add_vdso(text, area);
+        return;
+    }
+    add_line(text, &(struct line){.start = area->start,
+                                  .end = area->end,
+                                  .protection = area->protection,
+                                  .shared = area->shared,
+                                  .offset = vma_is_backed(area) ? area->offset : 0,
+                                  .inode = area->object != NULL ? 1 : 0,
+                                  .name = area_name(area)});
 }
 
 static void maps_text(struct text *text, const struct inode *inode) {

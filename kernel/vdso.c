@@ -43,6 +43,8 @@ enum status vdso_map(vaddr_t *address) {
     return status;
 }
 
+bool vdso_is(const struct memory_object *other) { return other == object; }
+
 /* Readers on other CPUs see an odd sequence before the first change, and an even one after the last. */
 void vdso_update(void) {
     struct vdso_data *data = ephmap_scratch(data_frame), now = {.sequence = 0};

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -145,6 +146,7 @@ static void own_memory(void) {
     char *whole = strdup(text);
     CHECK(whole != NULL);
     bool found = false;
+    unsigned long vdso = 0;
     for (char *line = strtok(whole, "\n"); line != NULL; line = strtok(NULL, "\n")) {
         unsigned long start, end;
         char rights[5];
@@ -154,8 +156,13 @@ static void own_memory(void) {
             CHECK(strcmp(rights, "rw-p") == 0);
             found = true;
         }
+        if (strstr(line, "[vdso]") != NULL) { /* anonymous, as debuggers take it */
+            CHECK(strstr(line, " 00000000 00:00 0 ") != NULL && strcmp(rights, "r-xp") == 0);
+            vdso = start;
+        }
     }
     CHECK(found);
+    CHECK_EQ(vdso, getauxval(AT_SYSINFO_EHDR));
     free(whole);
     ssize_t length = read_in_pieces("/proc/self/maps", 7);
     CHECK(length > 0 && text[length - 1] == '\n');
