@@ -21,7 +21,6 @@
 
 #define FIRST_SLOT   2U
 #define SERVED_FIRST 4096U /* the kernel's own root has fewer slots than lie before */
-#define SERVED_ROOM  (4 * PAGE_SIZE)
 #define LISTING_ROOM (4 * PAGE_SIZE)
 
 struct linux_dirent64 {
@@ -169,8 +168,8 @@ static enum status make_piece(const struct fs_call *call, struct list_piece **ou
 static enum status ask_for_piece(struct inode *inode, uint64_t start, struct list_piece **out) {
     struct fs_call call = {.op = FS_READDIR,
                            .request = {.node = inode->number, .position = start},
-                           .data = local_alloc(SERVED_ROOM),
-                           .room = SERVED_ROOM - sizeof(struct fs_reply)};
+                           .data = local_alloc(FS_LIST_MAX),
+                           .room = FS_LIST_MAX - sizeof(struct fs_reply)};
     if (call.data == NULL)
         return ERR_NO_MEMORY;
     spin_lock(&names_lock);
@@ -186,7 +185,7 @@ static enum status ask_for_piece(struct inode *inode, uint64_t start, struct lis
             listing_keep(inode, *out, changes);
         spin_unlock(&names_lock);
     }
-    local_free(call.data, SERVED_ROOM);
+    local_free(call.data, FS_LIST_MAX);
     return status;
 }
 

@@ -17,6 +17,7 @@
 
 #define FS_NAME_MAX 255U
 #define FS_PATH_MAX 4095U
+#define FS_LIST_MAX 16384U /* bytes of an answer to FS_READDIR, struct fs_reply included */
 
 #define FS_CHANGES_MAX 32U /* under way at once for a mount */
 
@@ -33,7 +34,7 @@ enum fs_op {
     FS_RENAME, /* node, name → node2, name2; replaces (checked by both sides). → attributes of the one replaced, or
                       node 0 */
     FS_READLINK, /* node → the target behind the reply */
-    FS_READDIR,  /* node; position → entries behind the reply, as many as fit */
+    FS_READDIR,  /* node; position → entries behind the reply, as many as fit into FS_LIST_MAX */
     FS_FORGET,   /* node: the kernel has nothing of it any more; with links 0 it is freed */
     FS_SYNC,     /* node, or 0 for all: what was done before is durable */
     FS_STATFS,   /* → struct fs_space behind the reply */

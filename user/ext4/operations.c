@@ -134,7 +134,7 @@ static int read_link(struct call *call) {
 
 static int list(struct call *call) {
     struct ext2_inode_large inode;
-    size_t bytes = call->room;
+    size_t bytes = FS_LIST_MAX - sizeof *call->reply;
     int error = inode_read(call->volume, call->request.node, &inode);
     if (error == 0 && !S_ISDIR(inode.i_mode)) {
         error = ENOTDIR;

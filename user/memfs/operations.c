@@ -26,7 +26,7 @@ struct call {
 
 enum {
     BEHIND_BYTES = OPERATION_BYTES - sizeof(struct fs_reply),
-    LIST_BYTES = 16384 - sizeof(struct fs_reply), /* the kernel has room for so much */
+    LIST_BYTES = FS_LIST_MAX - sizeof(struct fs_reply),
 };
 
 static bool changes_something(uint32_t op) {
