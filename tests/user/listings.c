@@ -274,6 +274,38 @@ static void positions(void) {
     remove_full(path);
 }
 
+/* More than one answer of a file server holds. */
+static void long_names(void) {
+    enum { COUNT = 500 };
+    static bool seen[COUNT];
+    char name[256];
+    struct dirent *entry;
+    const char *path = test_path("listed-long");
+    unsigned number, count = 0;
+    CHECK_OK(mkdir(path, 0755));
+    for (number = 0; number < COUNT; number++) {
+        snprintf(name, sizeof(name), "%s/%0200u", path, number);
+        CHECK_OK(close((int)CHECK_OK(open(name, O_CREAT | O_EXCL | O_WRONLY, 0600))));
+    }
+    DIR *directory = opendir(path);
+    CHECK(directory != NULL);
+    while ((entry = readdir(directory)) != NULL) {
+        if (entry->d_name[0] == '.') {
+            continue;
+        }
+        CHECK(sscanf(entry->d_name, "%u", &number) == 1 && number < COUNT && !seen[number]);
+        seen[number] = true;
+        count++;
+    }
+    CHECK_EQ(count, COUNT);
+    CHECK_OK(closedir(directory));
+    for (number = 0; number < COUNT; number++) {
+        snprintf(name, sizeof(name), "%s/%0200u", path, number);
+        CHECK_OK(unlink(name));
+    }
+    CHECK_OK(rmdir(path));
+}
+
 static const char *shared_directory;
 static volatile bool stop;
 
@@ -325,6 +357,7 @@ static const struct test_case cases[] = {
     {"limited", limited},
     {"changed-meanwhile", changed_meanwhile},
     {"positions", positions},
+    {"long-names", long_names},
     {"races", races},
 };
 TEST_MAIN(cases)
