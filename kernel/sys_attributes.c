@@ -179,27 +179,64 @@ enum status sys_fchownat(struct syscall *call) {
     return status == OK ? set_owner(inode, (uint32_t)call->arg[2], (uint32_t)call->arg[3]) : status;
 }
 
-enum status sys_utimensat(struct syscall *call) {
-    struct linux_timespec times[2] = {{0, UTIME_NOW}, {0, UTIME_NOW}};
-    unsigned flags = (unsigned)call->arg[3];
+/* Of the file at `path`, or of the directory's handle itself where that is 0. */
+static enum status set_times_at(int directory, vaddr_t path, unsigned flags, const struct linux_timespec times[2]) {
     struct inode *inode;
-    if (flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH))
+    if (!(time_valid(&times[0]) && time_valid(&times[1])))
         return ERR_INVALID;
-    enum status status = call->arg[2] != 0 ? copy_from_user(times, call->arg[2], sizeof(times)) : OK;
-    if (status == OK && !(time_valid(&times[0]) && time_valid(&times[1])))
-        status = ERR_INVALID;
-    if (status != OK)
-        return status;
-    if (call->arg[1] != 0)
-        status = path_lookup((int)call->arg[0], call->arg[1], flags, &inode);
-    else
-        status = inode_of_handle((int)call->arg[0], false, &inode); /* futimens() */
+    enum status status = path != 0 ? path_lookup(directory, path, flags, &inode)
+                                   : inode_of_handle(directory, false, &inode); /* futimens() */
     if (status != OK)
         return status;
     status = set_times(inode, times);
     inode_unref(inode);
     return status;
 }
+
+enum status sys_utimensat(struct syscall *call) {
+    struct linux_timespec times[2] = {{0, UTIME_NOW}, {0, UTIME_NOW}};
+    unsigned flags = (unsigned)call->arg[3];
+    if (flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH))
+        return ERR_INVALID;
+    enum status status = call->arg[2] != 0 ? copy_from_user(times, call->arg[2], sizeof(times)) : OK;
+    return status == OK ? set_times_at((int)call->arg[0], call->arg[1], flags, times) : status;
+}
+
+enum status sys_utime(struct syscall *call) {
+    struct linux_timespec times[2] = {{0, UTIME_NOW}, {0, UTIME_NOW}};
+    int64_t seconds[2];
+    if (call->arg[1] != 0) {
+        enum status status = copy_from_user(seconds, call->arg[1], sizeof(seconds));
+        if (status != OK)
+            return status;
+        times[0] = (struct linux_timespec){seconds[0], 0};
+        times[1] = (struct linux_timespec){seconds[1], 0};
+    }
+    return call->arg[0] != 0 ? set_times_at(AT_FDCWD, call->arg[0], 0, times) : ERR_FAULT;
+}
+
+/* Times in microseconds. */
+static enum status set_old_times(int directory, vaddr_t path, vaddr_t from) {
+    enum { US_PER_SECOND = 1000000, NS_PER_US = 1000 };
+    struct linux_timespec times[2] = {{0, UTIME_NOW}, {0, UTIME_NOW}};
+    if (from != 0) {
+        enum status status = copy_from_user(times, from, sizeof(times));
+        if (status != OK)
+            return status;
+        for (unsigned i = 0; i < 2; i++) {
+            if (times[i].nanoseconds < 0 || times[i].nanoseconds >= US_PER_SECOND)
+                return ERR_INVALID;
+            times[i].nanoseconds *= NS_PER_US;
+        }
+    }
+    return set_times_at(directory, path, 0, times);
+}
+
+enum status sys_utimes(struct syscall *call) {
+    return call->arg[0] != 0 ? set_old_times(AT_FDCWD, call->arg[0], call->arg[1]) : ERR_FAULT;
+}
+
+enum status sys_futimesat(struct syscall *call) { return set_old_times((int)call->arg[0], call->arg[1], call->arg[2]); }
 
 enum status sys_truncate(struct syscall *call) {
     struct inode *inode;

@@ -161,6 +161,52 @@ enum status sys_sync(struct syscall *call) {
     return OK;
 }
 
+enum status sys_syncfs(struct syscall *call) {
+    struct file *file;
+    enum status status = handle_get((int)call->arg[0], &file);
+    if (status != OK)
+        return status;
+    status = file->flags & O_PATH ? ERR_BAD_HANDLE : sys_sync(call); /* of all of them: more than was asked for */
+    file_unref(file);
+    return status;
+}
+
+/* Has the pages in a range stored, and waits for it whether asked to or not. Nothing is durable by that, as on Linux. */
+enum status sys_sync_file_range(struct syscall *call) {
+    enum { WAIT_BEFORE = 1, WRITE = 2, WAIT_AFTER = 4 };
+    const uint64_t from = call->arg[1], bytes = call->arg[2], flags = call->arg[3];
+    struct file *file;
+    if ((int64_t)from < 0 || (int64_t)bytes < 0 || (int64_t)(from + bytes) < 0 ||
+        (flags & ~(uint64_t)(WAIT_BEFORE | WRITE | WAIT_AFTER)))
+        return ERR_INVALID;
+    enum status status = handle_get((int)call->arg[0], &file);
+    if (status != OK)
+        return status;
+    const uint64_t first = from >> PAGE_SHIFT, end = bytes != 0 ? bytes_to_pages(from + bytes) : UINT64_MAX;
+    if (file->flags & O_PATH)
+        status = ERR_BAD_HANDLE;
+    else if (!file->operations->memory && !inode_is(file->inode, S_IFREG) && !inode_is(file->inode, S_IFDIR))
+        status = ERR_NOT_SEEKABLE;
+    else if (file->operations->memory && (flags & WRITE))
+        status = object_store_range(file_memory(file), first, end - first);
+    file_unref(file);
+    return status;
+}
+
+/* Pages come when they are read, with those behind them: nothing is to be done before. */
+enum status sys_readahead(struct syscall *call) {
+    struct file *file;
+    enum status status = handle_get((int)call->arg[0], &file);
+    if (status != OK)
+        return status;
+    if ((file->flags & O_PATH) || !(file->rights & RIGHT_READ))
+        status = ERR_BAD_HANDLE;
+    else if (!file->operations->memory)
+        status = ERR_INVALID;
+    file_unref(file);
+    return status;
+}
+
 enum status sys_fadvise64(struct syscall *call) {
     struct file *file;
     enum status status = handle_get((int)call->arg[0], &file);

@@ -54,11 +54,13 @@
     X(93, fchown)                                                                                                      \
     X(94, lchown)                                                                                                      \
     X(95, umask)                                                                                                       \
+    X(132, utime)                                                                                                      \
     X(133, mknod)                                                                                                      \
     X(137, statfs)                                                                                                     \
     X(138, fstatfs)                                                                                                    \
     X(161, chroot)                                                                                                     \
     X(162, sync)                                                                                                       \
+    X(187, readahead)                                                                                                  \
     X(188, setxattr)                                                                                                   \
     X(189, lsetxattr)                                                                                                  \
     X(190, fsetxattr)                                                                                                  \
@@ -73,10 +75,12 @@
     X(199, fremovexattr)                                                                                               \
     X(217, getdents64)                                                                                                 \
     X(221, fadvise64)                                                                                                  \
+    X(235, utimes)                                                                                                     \
     X(257, openat)                                                                                                     \
     X(258, mkdirat)                                                                                                    \
     X(259, mknodat)                                                                                                    \
     X(260, fchownat)                                                                                                   \
+    X(261, futimesat)                                                                                                  \
     X(262, newfstatat)                                                                                                 \
     X(263, unlinkat)                                                                                                   \
     X(264, renameat)                                                                                                   \
@@ -89,11 +93,13 @@
     X(271, ppoll)                                                                                                      \
     X(275, splice)                                                                                                     \
     X(276, tee)                                                                                                        \
+    X(277, sync_file_range)                                                                                            \
     X(278, vmsplice)                                                                                                   \
     X(280, utimensat)                                                                                                  \
     X(285, fallocate)                                                                                                  \
     X(292, dup3)                                                                                                       \
     X(293, pipe2)                                                                                                      \
+    X(306, syncfs)                                                                                                     \
     X(295, preadv)                                                                                                     \
     X(296, pwritev)                                                                                                    \
     X(326, copy_file_range)                                                                                            \

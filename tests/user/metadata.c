@@ -133,10 +133,69 @@ static void allocation(void) {
     CHECK_OK(unlink(path));
 }
 
+/* utime, utimes and futimesat: C libraries have them from utimensat, old programs do not. */
+static void old_times(void) {
+    const char *path = test_path("old-times");
+    int fd = test_file(path, 1);
+    int64_t seconds[2] = {1000, -2000}, micros[4] = {3000, 250000, 4000, 999999}, wrong[4] = {0, 1000000, 0, 0};
+    struct stat status;
+    CHECK_OK(syscall(SYS_utime, path, seconds));
+    CHECK_OK(fstat(fd, &status));
+    CHECK_EQ(status.st_atim.tv_sec, 1000);
+    CHECK_EQ(status.st_mtim.tv_sec, -2000);
+    CHECK_OK(syscall(SYS_utimes, path, micros));
+    CHECK_OK(fstat(fd, &status));
+    CHECK(status.st_atim.tv_sec == 3000 && status.st_atim.tv_nsec == 250000000);
+    CHECK(status.st_mtim.tv_sec == 4000 && status.st_mtim.tv_nsec == 999999000);
+    micros[0] = 5000;
+    CHECK_OK(syscall(SYS_futimesat, AT_FDCWD, path, micros));
+    CHECK_OK(fstat(fd, &status));
+    CHECK_EQ(status.st_atim.tv_sec, 5000);
+    CHECK_OK(syscall(SYS_futimesat, fd, NULL, NULL)); /* now */
+    CHECK_OK(fstat(fd, &status));
+    CHECK(status.st_atim.tv_sec > 5000);
+    CHECK_OK(syscall(SYS_utime, path, NULL));
+    CHECK_ERRNO(syscall(SYS_utimes, path, wrong), EINVAL);
+    CHECK_ERRNO(syscall(SYS_futimesat, AT_FDCWD, path, wrong), EINVAL);
+    CHECK_ERRNO(syscall(SYS_utimes, path, 8L), EFAULT);
+    CHECK_ERRNO(syscall(SYS_utime, path, 8L), EFAULT);
+    CHECK_ERRNO(syscall(SYS_utime, 8L, NULL), EFAULT);
+    CHECK_ERRNO(syscall(SYS_utime, "/tmp/no-such", NULL), ENOENT);
+    CHECK_ERRNO(syscall(SYS_futimesat, -1, "x", NULL), EBADF);
+    CHECK_OK(unlink(path));
+}
+
+/* Parts of a file that are to be on their way to the disk, or to be read soon. */
+static void ranges(void) {
+    enum { WRITE = 2, ALL = 7 };
+    const char *path = test_path("ranges");
+    int fd = test_file(path, 5 * TEST_PAGE), reader = (int)CHECK_OK(open(path, O_RDONLY)), ends[2];
+    int writer = (int)CHECK_OK(open(path, O_WRONLY)), name = (int)CHECK_OK(open(path, O_PATH));
+    CHECK_OK(sync_file_range(fd, 0, 0, ALL));
+    CHECK_OK(sync_file_range(fd, 100, TEST_PAGE, WRITE));
+    CHECK_OK(sync_file_range(reader, 0, 1, WRITE));
+    CHECK_OK(sync_file_range(fd, 1L << 40, 0, ALL));
+    CHECK_OK(sync_file_range(fd, 0, 0, 0));
+    CHECK_ERRNO(sync_file_range(fd, 0, 0, 8), EINVAL);
+    CHECK_ERRNO(sync_file_range(fd, -1, 0, WRITE), EINVAL);
+    CHECK_ERRNO(sync_file_range(fd, 0, -1, WRITE), EINVAL);
+    CHECK_ERRNO(sync_file_range(fd, INT64_MAX, 1, WRITE), EINVAL);
+    CHECK_ERRNO(sync_file_range(-1, 0, 0, WRITE), EBADF);
+    CHECK_ERRNO(sync_file_range(name, 0, 0, WRITE), EBADF);
+    CHECK_OK(readahead(fd, 0, TEST_PAGE));
+    CHECK_ERRNO(readahead(writer, 0, 1), EBADF);
+    CHECK_ERRNO(readahead(-1, 0, 1), EBADF);
+    CHECK_OK(syncfs(fd));
+    CHECK_ERRNO(syncfs(-1), EBADF);
+    CHECK_ERRNO(syncfs(name), EBADF);
+    CHECK_OK(pipe(ends));
+    CHECK_ERRNO(sync_file_range(ends[1], 0, 0, WRITE), ESPIPE);
+    CHECK_ERRNO(readahead(ends[0], 0, 1), EINVAL);
+    CHECK_OK(unlink(path));
+}
+
 static const struct test_case cases[] = {
-    {"statx-is-stat", statx_is_stat},
-    {"statx-refused", statx_refused},
-    {"extended-attributes", extended_attributes},
-    {"allocation", allocation},
+    {"statx-is-stat", statx_is_stat}, {"statx-refused", statx_refused}, {"extended-attributes", extended_attributes},
+    {"allocation", allocation},       {"old-times", old_times},         {"ranges", ranges},
 };
 TEST_MAIN(cases)
