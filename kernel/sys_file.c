@@ -171,7 +171,7 @@ enum status sys_syncfs(struct syscall *call) {
     return status;
 }
 
-/* Has the pages in a range stored, and waits for it whether asked to or not. Nothing is durable by that, as on Linux. */
+/* Has the pages in a range stored, and waits for it whether asked to or not. Nothing is durable by it, as on Linux. */
 enum status sys_sync_file_range(struct syscall *call) {
     enum { WAIT_BEFORE = 1, WRITE = 2, WAIT_AFTER = 4 };
     const uint64_t from = call->arg[1], bytes = call->arg[2], flags = call->arg[3];

@@ -293,8 +293,10 @@ static void long_names(void) {
         if (entry->d_name[0] == '.') {
             continue;
         }
-        CHECK(sscanf(entry->d_name, "%u", &number) == 1 && number < COUNT && !seen[number]);
-        seen[number] = true;
+        number = (unsigned)strtoul(entry->d_name, NULL, 10);
+        CHECK(number < COUNT);
+        CHECK(!seen[number % COUNT]);
+        seen[number % COUNT] = true;
         count++;
     }
     CHECK_EQ(count, COUNT);
