@@ -167,36 +167,23 @@ static void find_cases(void) {
 
 /* --- One case -------------------------------------------------------------------------------------------------- */
 
-/* The heap is exact in bytes; its frames may be spread otherwise than before, by a few. */
-static bool is_as_before(const struct asi_memory *now, const struct asi_memory *before) {
-    enum { FEW = 4 };
-    return now->frames_free + now->frames_global == before->frames_free + before->frames_global &&
-           now->frames_global <= before->frames_global + FEW && now->global_heap_bytes == before->global_heap_bytes &&
-           now->processes == before->processes && now->threads == before->threads;
-}
-
 /* What is reclaimed asynchronously gets a moment. Returns false, with the difference in words, when it stays. */
 static bool memory_returned(const struct asi_memory *before, char *words, size_t size) {
+    enum { SPREAD = 4 };
     struct asi_memory now;
     for (int attempt = 0; attempt < 50; attempt++) {
         cache_drop();
         now = penumbra_memory();
-        /* Other processes and this one keep what they came to need. */
-        now.frames_free += now.frames_of_others - before->frames_of_others;
-        now.frames_free += now.frames_of_views - before->frames_of_views;
-        now.frames_free += now.frames_of_spares - before->frames_of_spares;
-        now.frames_free += (uint64_t)((int64_t)(now.heap_of_spares - before->heap_of_spares) / TEST_PAGE);
-        now.global_heap_bytes -= now.heap_of_spares - before->heap_of_spares;
-        if (is_as_before(&now, before)) {
+        if (penumbra_memory_is_as(&now, before, SPREAD)) {
             return true;
         }
         test_sleep_ms(attempt < 10 ? 1 : 5);
     }
     snprintf(words, size,
-             "not returned: %+lld free frames, %+lld of the heap, %+lld heap bytes, %+lld processes, "
-             "%+lld threads",
-             (long long)(now.frames_free - before->frames_free), (long long)(now.frames_global - before->frames_global),
-             (long long)(now.global_heap_bytes - before->global_heap_bytes),
+             "not returned: %+lld frames, of the heap %+lld frames and %+lld bytes, %+lld processes, %+lld threads",
+             (long long)(penumbra_frames_accounted(&now) - penumbra_frames_accounted(before)),
+             (long long)(now.frames_global - before->frames_global),
+             (long long)(penumbra_heap_accounted(&now) - penumbra_heap_accounted(before)),
              (long long)(now.processes - before->processes), (long long)(now.threads - before->threads));
     return false;
 }

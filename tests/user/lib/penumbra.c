@@ -43,6 +43,26 @@ struct asi_audit_report penumbra_audit(enum asi_break broken) {
 
 void penumbra_set_mode(enum asi_mode mode) { CHECK_OK(penumbra_call(ASI_OP_SET_MODE, mode, NULL, 0)); }
 
+uint64_t penumbra_frames_accounted(const struct asi_memory *memory) {
+    return memory->frames_free + memory->frames_of_others + memory->frames_of_views + memory->frames_of_spares +
+           memory->frames_global;
+}
+
+uint64_t penumbra_heap_accounted(const struct asi_memory *memory) {
+    return memory->global_heap_bytes - memory->heap_of_spares;
+}
+
+uint64_t penumbra_frames_kept(const struct asi_memory *now, const struct asi_memory *before) {
+    return now->frames_of_spares > before->frames_of_spares ? now->frames_of_spares - before->frames_of_spares : 0;
+}
+
+bool penumbra_memory_is_as(const struct asi_memory *now, const struct asi_memory *before, uint64_t spread) {
+    return penumbra_frames_accounted(now) == penumbra_frames_accounted(before) &&
+           now->frames_global <= before->frames_global + spread &&
+           penumbra_heap_accounted(now) == penumbra_heap_accounted(before) && now->processes == before->processes &&
+           now->threads == before->threads;
+}
+
 unsigned long long penumbra_exits(const struct asi_counters *counters) {
     unsigned long long total = 0;
     for (int cause = 0; cause < ASI_CAUSES; cause++) {

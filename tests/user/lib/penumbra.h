@@ -27,6 +27,21 @@ struct asi_counters penumbra_counters(long scope);
 struct asi_audit_report penumbra_audit(enum asi_break broken);
 void penumbra_set_mode(enum asi_mode mode);
 
+/* Frames that are free, that somebody keeps who is asked about them apart, or that the GLOBAL heap has. */
+uint64_t penumbra_frames_accounted(const struct asi_memory *memory);
+
+/* Bytes of the GLOBAL heap but for what is kept to be used again. */
+uint64_t penumbra_heap_accounted(const struct asi_memory *memory);
+
+/* Frames of message buffers that threads have come to keep; each has records, which may take a frame of the heap. */
+uint64_t penumbra_frames_kept(const struct asi_memory *now, const struct asi_memory *before);
+
+/*
+ * Nothing is lost. The heap is exact in bytes. In frames it may be spread otherwise than before, by `spread` more: names
+ * that were cached later lie elsewhere.
+ */
+bool penumbra_memory_is_as(const struct asi_memory *now, const struct asi_memory *before, uint64_t spread);
+
 unsigned long long penumbra_exits(const struct asi_counters *counters);
 unsigned long long penumbra_violations(const struct asi_audit_report *report);
 

@@ -53,28 +53,9 @@ void torture_print_table(double seconds) {
            (unsigned long long)refused);
 }
 
-static uint64_t heap_accounted(const struct asi_memory *memory) {
-    return memory->global_heap_bytes - memory->heap_of_spares;
-}
-
-/* Frames that are free, or that somebody keeps who is asked about them apart. */
-static uint64_t frames_accounted(const struct asi_memory *memory) {
-    return memory->frames_free + memory->frames_of_others + memory->frames_of_views + memory->frames_of_spares +
-           memory->frames_global;
-}
-
-/*
- * The heap is exact in bytes. In frames it may be spread otherwise than before: names that were cached later lie
- * elsewhere, and so do records of message buffers that threads have come to keep.
- */
 static bool as_before(const struct asi_memory *now, const struct asi_memory *before) {
     enum { SPREAD = 4 };
-    const uint64_t kept =
-        now->frames_of_spares > before->frames_of_spares ? now->frames_of_spares - before->frames_of_spares : 0;
-    return frames_accounted(now) == frames_accounted(before) &&
-           now->frames_global <= before->frames_global + SPREAD + kept &&
-           heap_accounted(now) == heap_accounted(before) && now->processes == before->processes &&
-           now->threads == before->threads;
+    return penumbra_memory_is_as(now, before, SPREAD + penumbra_frames_kept(now, before));
 }
 
 /* What is freed asynchronously gets a moment. */
