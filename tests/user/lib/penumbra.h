@@ -37,8 +37,8 @@ uint64_t penumbra_heap_accounted(const struct asi_memory *memory);
 uint64_t penumbra_frames_kept(const struct asi_memory *now, const struct asi_memory *before);
 
 /*
- * Nothing is lost. The heap is exact in bytes. In frames it may be spread otherwise than before, by `spread` more: names
- * that were cached later lie elsewhere.
+ * Nothing is lost. The heap is exact in bytes. In frames it may be spread otherwise than before, by `spread` more, for
+ * names that were cached later lie elsewhere.
  */
 bool penumbra_memory_is_as(const struct asi_memory *now, const struct asi_memory *before, uint64_t spread);
 
