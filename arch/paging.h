@@ -58,6 +58,18 @@ static inline pte_t *window_pte(vaddr_t address) {
 static inline pte_t *window_pde(vaddr_t address) { return window_pte((vaddr_t)window_pte(address)); }
 static inline pte_t *window_pdpte(vaddr_t address) { return window_pte((vaddr_t)window_pde(address)); }
 static inline pte_t *window_pml4e(vaddr_t address) { return window_pte((vaddr_t)window_pdpte(address)); }
+static inline pte_t *window_entry(vaddr_t address, unsigned level) {
+    switch (level) {
+    case 4:
+        return window_pml4e(address);
+    case 3:
+        return window_pdpte(address);
+    case 2:
+        return window_pde(address);
+    default:
+        return window_pte(address);
+    }
+}
 
 /* In a value for a root's loading: keep the translations of its PCID. Only where CR4 has PCIDs switched on. */
 #define ROOT_KEEP (1UL << 63)

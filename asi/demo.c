@@ -43,16 +43,7 @@ static struct {
 static pte_t entry_at(frame_t table, vaddr_t address, unsigned level) {
     if (this_cpu->space == SPACE_UNRESTRICTED)
         return ((const pte_t *)physmap(table))[table_index(address, level)];
-    switch (level) {
-    case 4:
-        return *window_pml4e(address);
-    case 3:
-        return *window_pdpte(address);
-    case 2:
-        return *window_pde(address);
-    default:
-        return *window_pte(address);
-    }
+    return *window_entry(address, level);
 }
 
 static void walk(vaddr_t address, struct demo_walk *walk) {

@@ -36,28 +36,8 @@ static void scan_leaf(struct asi_scan *scan, vaddr_t address, pte_t entry, uint6
     *scanned_to = address + bytes;
 }
 
-/* The table of `level` that maps `base`, through the window. */
-static const pte_t *table_at(vaddr_t base, unsigned level) {
-    switch (level) {
-    case 4:
-        return window_pml4e(base);
-    case 3:
-        return window_pdpte(base);
-    case 2:
-        return window_pde(base);
-    default:
-        return window_pte(base);
-    }
-}
-
-/* One table is the same 512 times where a process has no windows: once is enough, and no leaf is in it. */
-static bool is_empty_window_table(pte_t entry, unsigned level) {
-    return (level == 2 && frame_equal(pte_frame(entry), shared_tables.empty_window_pt)) ||
-           (level == 3 && frame_equal(pte_frame(entry), shared_tables.empty_window_pd));
-}
-
 static void scan_table(struct asi_scan *scan, unsigned level, vaddr_t base, vaddr_t *scanned_to) {
-    const pte_t *entries = table_at(base, level);
+    const pte_t *entries = window_entry(base, level);
     for (unsigned i = 0; i < TABLE_ENTRIES; i++) {
         const unsigned shift = PAGE_SHIFT + 9 * (level - 1);
         vaddr_t address = base + ((uint64_t)i << shift);
@@ -68,7 +48,7 @@ static void scan_table(struct asi_scan *scan, unsigned level, vaddr_t base, vadd
             continue;
         if (level == 1 || (entry & PTE_LARGE && level < 4))
             scan_leaf(scan, address, entry, 1UL << shift, scanned_to);
-        else if (!is_empty_window_table(entry, level) &&
+        else if (!leads_to_empty_window_table(entry, level) &&
                  !(level == 4 && i < USER_SLOTS && (scan->flags & ASI_SCAN_KERNEL_HALF)))
             scan_table(scan, level - 1, address, scanned_to);
     }

@@ -31,27 +31,9 @@ static uint64_t *region_of(struct count *count, vaddr_t address) {
                                                        : &count->local;
 }
 
-static const pte_t *entries_at(vaddr_t base, unsigned level) {
-    switch (level) {
-    case 4:
-        return window_pml4e(base);
-    case 3:
-        return window_pdpte(base);
-    case 2:
-        return window_pde(base);
-    default:
-        return window_pte(base);
-    }
-}
-
-static bool is_shared_empty(pte_t entry, unsigned level) {
-    return (level == 2 && frame_equal(pte_frame(entry), shared_tables.empty_window_pt)) ||
-           (level == 3 && frame_equal(pte_frame(entry), shared_tables.empty_window_pd));
-}
-
 /* Registers of devices hold nobody's data and are not counted; nor are the tables, which the window shows as pages. */
 static void count_table(struct count *count, unsigned level, vaddr_t base) {
-    const pte_t *entries = entries_at(base, level);
+    const pte_t *entries = window_entry(base, level);
     const unsigned shift = PAGE_SHIFT + 9 * (level - 1);
     for (unsigned i = 0; i < TABLE_ENTRIES; i++) {
         const pte_t entry = __atomic_load_n(&entries[i], __ATOMIC_RELAXED);
@@ -59,7 +41,7 @@ static void count_table(struct count *count, unsigned level, vaddr_t base) {
         if (!pte_present(entry) || (level == 4 && i == SLOT_PTWINDOW))
             continue;
         if (level > 1 && !(entry & PTE_LARGE && level < 4)) {
-            if (!is_shared_empty(entry, level))
+            if (!leads_to_empty_window_table(entry, level))
                 count_table(count, level - 1, address);
         } else if ((entry & PTE_UNCACHED) != PTE_UNCACHED && !(entry & PTE_DEVICE && level == 1)) {
             *region_of(count, address) += 1UL << (shift - PAGE_SHIFT);

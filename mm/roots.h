@@ -23,6 +23,12 @@ struct shared_tables {
 };
 extern struct shared_tables shared_tables;
 
+/* Whether an entry of `level` leads to the empty tables: no leaf is in them, and they are linked again and again. */
+static inline bool leads_to_empty_window_table(pte_t entry, unsigned level) {
+    return (level == 2 && frame_equal(pte_frame(entry), shared_tables.empty_window_pt)) ||
+           (level == 3 && frame_equal(pte_frame(entry), shared_tables.empty_window_pd));
+}
+
 /* The CR3 value with which kernel code runs in that space. */
 static inline uint64_t roots_address(const struct roots *roots, enum space space) {
     return frame_address(space == SPACE_RESTRICTED ? roots->restricted : roots->unrestricted);
